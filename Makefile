@@ -1,0 +1,41 @@
+# The only thing to remember. `make setup` installs what the machine lacks; the other targets call it, and it does
+# nothing when nothing is missing.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench docs clean-data
+
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/thermocline/target
+export THERMOCLINE_BIN ?= $(CARGO_TARGET_DIR)/debug/thermocline
+export THERMOCLINE_VENV ?= $(HOME)/.cache/thermocline/venv
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## Install what this machine lacks (Debian packages as root, a Python environment for the tests)
+	@scripts/setup.sh
+
+demo: setup ## Fresh server, three past days, this host's metrics, four answers (DEMO_ONCE=1: exit after them)
+	cargo build -p thermocline --features failpoints
+	$(THERMOCLINE_BIN) demo $(if $(DEMO_ONCE),--once)
+
+test: setup ## Every test, against the real binary, a real S3 server and DuckDB
+	cargo build -p thermocline --features failpoints
+	cargo test --workspace --features thermocline/failpoints
+
+lint: setup ## Format, clippy, dependency rules
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --features thermocline/failpoints -- -D warnings
+	scripts/deny.sh
+
+bench: setup ## Micro-benchmarks and the system benchmarks (release build)
+	cargo bench -p thermocline-benches
+	cargo build --release -p thermocline
+	benches/system.py
+
+docs: setup ## API documentation of our crates
+	cargo doc --workspace --no-deps
+
+clean-data: ## Remove the data directory that `thermocline serve` makes by default
+	rm -rf ./data

@@ -1,0 +1,145 @@
+//! What can go wrong in the cold tier, by what the caller can do about it.
+
+use arrow::error::ArrowError;
+use deltalake_core::DeltaTableError;
+use deltalake_core::kernel::transaction::TransactionError;
+use parquet::errors::ParquetError;
+use schemas::SeriesId;
+use schemas::file_tags::TagError;
+use schemas::object_path::PathError;
+use schemas::tier_map::ColdTable;
+use thiserror::Error;
+
+/// A failure of the archive.
+#[derive(Debug, Error)]
+pub enum ColdError {
+    /// The configuration cannot be used. Says what to change.
+    #[error("object store {url:?}: {problem}")]
+    Config { url: String, problem: String },
+    /// The store replaces an object that it was asked to create: two nodes could then commit the same version.
+    #[error(
+        "object store {url:?} has no conditional put: {found}; commits would not be safe, so it is not used. \
+         Use a store that honours If-None-Match (AWS S3, MinIO, Ceph, R2, GCS, Azure, a local directory)"
+    )]
+    NoConditionalPut { url: String, found: String },
+    /// A table is not as this program writes it.
+    #[error("table {} cannot be used: {problem}", table.as_str())]
+    Incompatible { table: ColdTable, problem: String },
+    /// The object store failed or refused.
+    #[error("{doing}")]
+    Store { doing: String, source: object_store::Error },
+    /// The Delta log cannot be read or written.
+    #[error("{doing}")]
+    Delta { doing: String, source: DeltaTableError },
+    /// Parquet bytes cannot be written or read.
+    #[error("{doing}")]
+    Parquet { doing: String, source: ParquetError },
+    /// A scan failed.
+    #[error("cannot scan table {}", table.as_str())]
+    Scan { table: ColdTable, source: datafusion::error::DataFusionError },
+    /// Bytes in the archive do not mean what they should.
+    #[error("damaged {what} in {path}: {problem}")]
+    Damaged { what: &'static str, path: String, problem: String },
+    /// An uploaded object reads back differently. Nothing was committed.
+    #[error("{path} reads back wrong: {problem}")]
+    Verify { path: String, problem: String },
+    /// Two series have the same id. The second cannot be archived; what it has stays where it is.
+    #[error("series {second} has the id {} of series {first}", id.0)]
+    SeriesCollision { id: SeriesId, first: String, second: String },
+    /// Other writers won every attempt.
+    #[error("table {} was committed to by others {attempts} times in a row", table.as_str())]
+    Contended { table: ColdTable, attempts: u32 },
+    /// A file on this machine, beside the archive, failed.
+    #[error("{doing}")]
+    Io { doing: &'static str, source: std::io::Error },
+    /// A caller broke the order that a writer asks for.
+    #[error("{0}")]
+    OutOfOrder(String),
+}
+
+impl ColdError {
+    /// Whether the same call may succeed later without anybody's help.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Store { .. } | Self::Delta { .. } | Self::Scan { .. } | Self::Io { .. } => true,
+            Self::Verify { .. } | Self::Contended { .. } => true,
+            Self::Config { .. }
+            | Self::NoConditionalPut { .. }
+            | Self::Incompatible { .. }
+            | Self::Parquet { .. }
+            | Self::Damaged { .. }
+            | Self::SeriesCollision { .. }
+            | Self::OutOfOrder(_) => false,
+        }
+    }
+
+    pub(crate) fn damaged(what: &'static str, path: impl Into<String>, problem: impl ToString) -> Self {
+        Self::Damaged { what, path: path.into(), problem: problem.to_string() }
+    }
+
+    pub(crate) fn tag(path: &str, problem: &TagError) -> Self {
+        Self::damaged("tag", path, problem)
+    }
+
+    pub(crate) fn path(path: &str, problem: &PathError) -> Self {
+        Self::damaged("name", path, problem)
+    }
+}
+
+/// Gives errors of the libraries below their context.
+pub(crate) trait Doing<T> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T, ColdError>;
+}
+
+impl<T, E: Into<Cause>> Doing<T> for Result<T, E> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T, ColdError> {
+        self.map_err(|error| match error.into() {
+            Cause::Store(source) => ColdError::Store { doing: what(), source },
+            Cause::Delta(source) => ColdError::Delta { doing: what(), source },
+            Cause::Parquet(source) => ColdError::Parquet { doing: what(), source },
+        })
+    }
+}
+
+/// An error of a library below.
+pub(crate) enum Cause {
+    Store(object_store::Error),
+    Delta(DeltaTableError),
+    Parquet(ParquetError),
+}
+
+impl From<object_store::Error> for Cause {
+    fn from(error: object_store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<DeltaTableError> for Cause {
+    fn from(error: DeltaTableError) -> Self {
+        Self::Delta(error)
+    }
+}
+
+impl From<TransactionError> for Cause {
+    fn from(error: TransactionError) -> Self {
+        Self::Delta(error.into())
+    }
+}
+
+impl From<deltalake_core::kernel::Error> for Cause {
+    fn from(error: deltalake_core::kernel::Error) -> Self {
+        Self::Delta(error.into())
+    }
+}
+
+impl From<ParquetError> for Cause {
+    fn from(error: ParquetError) -> Self {
+        Self::Parquet(error)
+    }
+}
+
+impl From<ArrowError> for Cause {
+    fn from(error: ArrowError) -> Self {
+        Self::Parquet(error.into())
+    }
+}

@@ -1,0 +1,35 @@
+//! The cold tier: points and rollups in Delta tables of Parquet, on any object store, open to any engine.
+//!
+//! sealed hour ─[`HourWriter`]─▶ Parquet ─upload, read back─▶ optimistic commit ─▶ table version
+//! selection ─prune─▶ Parquet scans ─merge─▶ points or buckets a series, or a DataFusion plan
+//!
+//! Nouns: an *archive* is four Delta tables under one URL (`series`, `raw`, `rollup_1m`, `rollup_1h`); an *incarnation* is
+//! one life of a node's disk, and every file bears its name; *through* is the epoch up to which an hour's rows are
+//! complete; an *attempt* is one try to write files. Formats: `docs/formats/delta.md`.
+//!
+//! Invariants: MOVE-1 (upload → read back → commit, old files replaced in the same commit), GC-1 (only orphans of our own
+//! incarnation are deleted, and only after a commit of ours), SET-1 (between nodes the later commit wins).
+//!
+//! Deliberately not here: RocksDB, when an hour is due, who owns a time range, HTTP.
+
+mod archive;
+mod columns;
+mod error;
+mod hour;
+mod metrics;
+mod read;
+mod series;
+mod store;
+mod table;
+mod upkeep;
+mod write;
+
+pub use archive::{Archive, ArchiveConfig};
+pub use columns::table_schema;
+pub use error::ColdError;
+pub use metrics::Metrics;
+pub use read::{ColdSelection, SeriesStream, SqlScan, scan_schema};
+pub use series::SeriesEntry;
+pub use store::ReadCounters;
+pub use upkeep::{ColdInventory, ExpireReport, PartitionInventory, SweepReport, TableInventory};
+pub use write::{ArchivedSeries, HourCommit, HourWriter};

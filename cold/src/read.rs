@@ -1,0 +1,177 @@
+//! Reads points and rollups back, from any version that is still known.
+//!
+//! [`ColdSelection`] ─prune files by partition, tags, statistics─▶ one Parquet scan a file ([`plan`]) ─▶ runs of rows a series
+//!   ─merge by (metric, series) ([`merge`])─▶ one item a series, in time order
+//!
+//! Within a file, row groups, pages and rows are skipped by statistics, bloom filters and the predicate itself. Where two
+//! files hold the same hour, from several nodes, both are united and the later commit wins (SET-1). What the tier map
+//! lays over the archive's data is not here, nor is where to read (`query`).
+
+mod columns;
+mod merge;
+mod plan;
+
+use std::sync::Arc;
+
+use datafusion::physical_plan::ExecutionPlan;
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+use schemas::matcher::LabelMatcher;
+use schemas::rollup::Bucket;
+use schemas::tier_map::{ColdTable, DeltaVersions};
+use schemas::{Points, Resolution, RetentionClass, SeriesId, TimeRange};
+
+use self::columns::{BUCKET_COLUMNS, LEAN_BUCKET_COLUMNS, POINT_COLUMNS, SeriesRows};
+use self::merge::{merge, series_of};
+pub(crate) use self::plan::ScanContext;
+pub use self::plan::{SqlScan, scan_schema};
+use crate::archive::Archive;
+use crate::error::ColdError;
+use crate::series::{SeriesEntry, entries_of, fetch_rows};
+use crate::store::ReadCounters;
+use crate::table::{LiveFile, TableState};
+
+/// Files that are opened at the same time.
+const OPEN_AT_ONCE: usize = 16;
+
+/// What to read. Every part narrows.
+#[derive(Debug, Clone)]
+pub struct ColdSelection {
+    pub class: Option<RetentionClass>,
+    pub metric: Option<String>,
+    /// Sorted.
+    pub series: Option<Vec<SeriesId>>,
+    /// Of points: their times; of buckets: their starts.
+    pub range: TimeRange,
+}
+
+impl ColdSelection {
+    /// Everything in a range.
+    pub fn all(range: TimeRange) -> Self {
+        Self { class: None, metric: None, series: None, range }
+    }
+}
+
+/// A stream of one item a series.
+pub type SeriesStream<T> = BoxStream<'static, Result<(SeriesId, T), ColdError>>;
+
+impl Archive {
+    /// Raw points, series by series in the order of the table (metric, series id), sorted by time and settled. Memory is
+    /// what the scans of the selected files hold: at most one row group's selected pages a file.
+    pub async fn scan_points(
+        &self,
+        versions: &DeltaVersions,
+        selection: &ColdSelection,
+        counters: &ReadCounters,
+    ) -> Result<SeriesStream<Points>, ColdError> {
+        self.scan_series(ColdTable::Raw, &POINT_COLUMNS, versions, selection, counters).await
+    }
+
+    /// Rollups with their sketches, series by series, in time order.
+    pub async fn scan_buckets(
+        &self,
+        versions: &DeltaVersions,
+        resolution: Resolution,
+        selection: &ColdSelection,
+        counters: &ReadCounters,
+    ) -> Result<SeriesStream<Vec<Bucket>>, ColdError> {
+        self.scan_series(ColdTable::of(resolution), &BUCKET_COLUMNS, versions, selection, counters).await
+    }
+
+    /// [`Archive::scan_buckets`] without sketches, which are most of the bytes: for all but quantiles.
+    pub async fn scan_lean_buckets(
+        &self,
+        versions: &DeltaVersions,
+        resolution: Resolution,
+        selection: &ColdSelection,
+        counters: &ReadCounters,
+    ) -> Result<SeriesStream<Vec<Bucket>>, ColdError> {
+        self.scan_series(ColdTable::of(resolution), &LEAN_BUCKET_COLUMNS, versions, selection, counters).await
+    }
+
+    /// Series that match all matchers and may have data in `range`, sorted by (metric, series id).
+    pub async fn select_series(
+        &self,
+        versions: &DeltaVersions,
+        matchers: &[LabelMatcher],
+        range: Option<TimeRange>,
+    ) -> Result<Vec<SeriesEntry>, ColdError> {
+        let state = self.state(ColdTable::Series, versions).await?;
+        let table = self.table(ColdTable::Series);
+        let mut found = Vec::new();
+        for file in state.files.values() {
+            let entries = entries_of(&fetch_rows(table, file).await?)?;
+            let matching = entries.into_iter().filter(|entry| entry.matches(matchers, range));
+            Extend::extend(&mut found, matching);
+        }
+        found.sort_by(|a, b| (a.labels.metric(), a.series_id).cmp(&(b.labels.metric(), b.series_id)));
+        Ok(found)
+    }
+
+    /// A plan for DataFusion over one table as it lies in Delta; its columns are [`scan_schema`].
+    pub async fn plan_scan(
+        &self,
+        table: ColdTable,
+        versions: &DeltaVersions,
+        selection: &ColdSelection,
+        scan: SqlScan,
+        counters: &ReadCounters,
+    ) -> Result<Arc<dyn ExecutionPlan>, ColdError> {
+        let state = self.state(table, versions).await?;
+        let files = prune(&state, selection);
+        self.scan_context().sql_plan(self.table(table), &files, selection, scan, counters)
+    }
+
+    async fn scan_series<T: SeriesRows>(
+        &self,
+        table: ColdTable,
+        columns: &'static [&'static str],
+        versions: &DeltaVersions,
+        selection: &ColdSelection,
+        counters: &ReadCounters,
+    ) -> Result<SeriesStream<T>, ColdError> {
+        let state = self.state(table, versions).await?;
+        let files = prune(&state, selection);
+        let mut opening = Vec::with_capacity(files.len());
+        for file in files {
+            let batches = self.scan_context().file_stream(self.table(table), &file, columns, selection, counters)?;
+            opening.push(series_of::<T>(table, file, batches, counters.clone()));
+        }
+        let sources = futures::stream::iter(opening).map(merge::Source::open).buffer_unordered(OPEN_AT_ONCE);
+        let range = selection.range;
+        let merged = merge(sources.try_collect().await?);
+        let trimmed = merged.try_filter_map(move |(id, rows): (SeriesId, T)| {
+            let rows = rows.within(range);
+            std::future::ready(Ok((!rows.is_empty()).then_some((id, rows))))
+        });
+        Ok(trimmed.boxed())
+    }
+
+    async fn state(&self, kind: ColdTable, versions: &DeltaVersions) -> Result<Arc<TableState>, ColdError> {
+        match versions.get(kind) {
+            Some(version) => self.table(kind).at(version).await,
+            None => Ok(Arc::new(TableState::of_adds(kind, 0, [])?)),
+        }
+    }
+}
+
+/// The files in which a selected row may be. Pure.
+pub(crate) fn prune(state: &TableState, selection: &ColdSelection) -> Vec<Arc<LiveFile>> {
+    let ids: Option<Vec<i64>> = selection.series.as_ref().map(|series| series.iter().map(|id| id.0).collect());
+    let files = state.files.values().filter(|file| {
+        file.may_touch(state.table, selection.range)
+            && selection.class.is_none_or(|class| file.class.is_none_or(|of_file| of_file == class))
+            && selection.metric.as_deref().is_none_or(|metric| file.may_hold_metric(metric))
+            && ids.as_deref().is_none_or(|ids| file.may_hold_series(ids))
+    });
+    files.map(Arc::clone).collect()
+}
+
+impl SeriesEntry {
+    fn matches(&self, matchers: &[LabelMatcher], range: Option<TimeRange>) -> bool {
+        let in_range = range.is_none_or(|range| {
+            let days = self.first.hours().start.start()..self.last.hours().end.start();
+            days.start < range.end() && range.start() < days.end
+        });
+        in_range && matchers.iter().all(|matcher| matcher.matches(self.labels.get(matcher.name()).unwrap_or("")))
+    }
+}

@@ -1,0 +1,234 @@
+//! Scans of Parquet files as DataFusion plans.
+//!
+//! files + selection ─▶ predicate on metric, series_id, ts ─▶ `ParquetSource` (row groups, pages, bloom filters, rows)
+//!
+//! The source gets its reader factory from here, with a store that counts for one query and a cache of parsed footers
+//! for all, so a session needs no registered object store: the URL in the plan is never opened.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use chrono::DateTime;
+use datafusion::common::ScalarValue;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::expressions::{binary, col, in_list, lit};
+use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr, conjunction};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use object_store::{ObjectMeta, ObjectStore};
+use schemas::TimeRange;
+use schemas::tier_map::ColdTable;
+
+use super::ColdSelection;
+use crate::columns::{SORT, data_schema, partition_columns};
+use crate::error::ColdError;
+use crate::store::{MeteredStore, ReadCounters};
+use crate::table::{LiveFile, Table};
+
+/// The first read of a file: usually footer and page indexes at once.
+const FOOTER_GUESS: usize = 64 << 10;
+/// Rows of a batch of our own scans; many files are open at once.
+const BATCH_ROWS: usize = 4 << 10;
+
+/// What SQL asks of a scan beyond the selection.
+#[derive(Debug, Clone, Default)]
+pub struct SqlScan {
+    /// Columns of [`scan_schema`]; all if `None`.
+    pub projection: Option<Vec<usize>>,
+    /// On [`scan_schema`]; rows that do not pass it are not given.
+    pub predicate: Option<Arc<dyn PhysicalExpr>>,
+    pub limit: Option<usize>,
+    /// Into how many streams the files are shared out; at least one.
+    pub partitions: usize,
+    /// One stream a file instead, each sorted by (metric, series_id, ts).
+    pub ordered: bool,
+}
+
+/// The columns of a scan for SQL: those of the table, with text as views.
+pub fn scan_schema(table: ColdTable) -> SchemaRef {
+    Arc::clone(table_schema(table).table_schema())
+}
+
+fn table_schema(table: ColdTable) -> TableSchema {
+    let view = |field: &Arc<Field>| match field.data_type() {
+        DataType::Utf8 => field.as_ref().clone().with_data_type(DataType::Utf8View),
+        _ => field.as_ref().clone(),
+    };
+    let file: Vec<Field> = data_schema(table).fields().iter().map(view).collect();
+    let partitions = partition_columns(table).into_iter().map(Arc::new).collect::<Vec<_>>();
+    TableSchema::builder(Arc::new(Schema::new(file))).with_table_partition_cols(partitions).build()
+}
+
+/// What all scans of an archive share.
+pub(crate) struct ScanContext {
+    store: Arc<dyn ObjectStore>,
+    runtime: Arc<RuntimeEnv>,
+    task: Arc<TaskContext>,
+}
+
+impl ScanContext {
+    pub(crate) fn new(store: Arc<dyn ObjectStore>) -> Result<Self, ColdError> {
+        let runtime = RuntimeEnvBuilder::new().build_arc();
+        let runtime = runtime.map_err(|source| ColdError::Scan { table: ColdTable::Raw, source })?;
+        let task = Arc::new(TaskContext::default().with_runtime(Arc::clone(&runtime)));
+        Ok(Self { store, runtime, task })
+    }
+
+    /// The selected rows of one file, in its order, with these columns.
+    pub(crate) fn file_stream(
+        &self,
+        table: &Table,
+        file: &LiveFile,
+        columns: &[&str],
+        selection: &ColdSelection,
+        counters: &ReadCounters,
+    ) -> Result<SendableRecordBatchStream, ColdError> {
+        let kind = table.kind();
+        let failed = |source| ColdError::Scan { table: kind, source };
+        let schema = table_schema(kind);
+        let projection = columns.iter().map(|name| schema.table_schema().index_of(name).map_err(Into::into));
+        let projection: DataFusionResult<Vec<usize>> = projection.collect();
+        let predicate = predicate(kind, std::slice::from_ref(&file), selection, None).map_err(failed)?;
+        let plan = self
+            .source(table, predicate, counters)
+            .with_file_groups(vec![FileGroup::new(vec![partitioned(table, file)])])
+            .with_batch_size(Some(BATCH_ROWS))
+            .with_projection_indices(Some(projection.map_err(failed)?))
+            .map_err(failed)?;
+        let mut plan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(plan.build());
+        if file.tags.is_none() {
+            // Another program wrote it, in whatever order.
+            plan = Arc::new(SortExec::new(ordering(&plan.schema()).map_err(failed)?, plan));
+        }
+        plan.execute(0, Arc::clone(&self.task)).map_err(failed)
+    }
+
+    pub(crate) fn sql_plan(
+        &self,
+        table: &Table,
+        files: &[Arc<LiveFile>],
+        selection: &ColdSelection,
+        scan: SqlScan,
+        counters: &ReadCounters,
+    ) -> Result<Arc<dyn ExecutionPlan>, ColdError> {
+        let kind = table.kind();
+        let failed = |source| ColdError::Scan { table: kind, source };
+        let borrowed: Vec<&LiveFile> = files.iter().map(AsRef::as_ref).collect();
+        let predicate = predicate(kind, &borrowed, selection, scan.predicate).map_err(failed)?;
+        let streams = if scan.ordered { files.len() } else { scan.partitions };
+        let mut groups = vec![Vec::new(); streams.clamp(1, files.len().max(1))];
+        let count = groups.len();
+        for (i, file) in files.iter().enumerate() {
+            groups[i % count].push(partitioned(table, file));
+        }
+        let mut config = self
+            .source(table, predicate, counters)
+            .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
+            .with_limit(scan.limit);
+        let sorted = files.iter().all(|file| file.tags.is_some());
+        if scan.ordered && sorted && kind != ColdTable::Series {
+            config = config.with_output_ordering(vec![ordering(&scan_schema(kind)).map_err(failed)?]);
+        }
+        let config = config.with_projection_indices(scan.projection).map_err(failed)?;
+        Ok(DataSourceExec::from_data_source(config.build()))
+    }
+
+    fn source(
+        &self,
+        table: &Table,
+        predicate: Option<Arc<dyn PhysicalExpr>>,
+        counters: &ReadCounters,
+    ) -> FileScanConfigBuilder {
+        let store = Arc::new(MeteredStore::new(Arc::clone(&self.store), counters.clone()));
+        let cache = self.runtime.cache_manager.get_file_metadata_cache();
+        let mut source = ParquetSource::new(table_schema(table.kind()))
+            .with_metadata_size_hint(FOOTER_GUESS)
+            .with_pushdown_filters(true)
+            .with_enable_page_index(true)
+            .with_bloom_filter_on_read(true)
+            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, cache)));
+        if let Some(predicate) = predicate {
+            source = source.with_predicate(predicate);
+        }
+        FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+    }
+}
+
+fn ordering(schema: &Schema) -> DataFusionResult<LexOrdering> {
+    let columns: DataFusionResult<Vec<_>> = SORT.iter().map(|name| col(name, schema)).collect();
+    let ascending = columns?.into_iter().map(PhysicalSortExpr::new_default);
+    LexOrdering::new(ascending)
+        .ok_or_else(|| datafusion::error::DataFusionError::Internal("an ordering has columns".to_owned()))
+}
+
+fn partitioned(table: &Table, file: &LiveFile) -> PartitionedFile {
+    let meta = ObjectMeta {
+        location: table.whole_path(&file.path),
+        last_modified: DateTime::from_timestamp_millis(file.modified_ms).unwrap_or_default(),
+        size: file.bytes,
+        e_tag: None,
+        version: None,
+    };
+    let mut values = Vec::new();
+    if !partition_columns(table.kind()).is_empty() {
+        values.push(ScalarValue::Date32(file.first_day.and_then(|day| i32::try_from(day.0).ok())));
+        values.push(ScalarValue::Utf8(file.class.map(schemas::RetentionClass::name)));
+    }
+    PartitionedFile::new_from_meta(meta).with_partition_values(values)
+}
+
+/// What rows must fulfil; parts that all files are known to fulfil are left out.
+fn predicate(
+    kind: ColdTable,
+    files: &[&LiveFile],
+    selection: &ColdSelection,
+    more: Option<Arc<dyn PhysicalExpr>>,
+) -> DataFusionResult<Option<Arc<dyn PhysicalExpr>>> {
+    let schema = scan_schema(kind);
+    let compare =
+        |column: &str, operator, value: ScalarValue| binary(col(column, &schema)?, operator, lit(value), &schema);
+    let mut all: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
+    if let Some(metric) = &selection.metric
+        && !files.iter().all(|file| holds_only(file, metric))
+    {
+        all.push(compare("metric", Operator::Eq, ScalarValue::Utf8View(Some(metric.clone())))?);
+    }
+    if let Some(series) = selection.series.as_deref() {
+        let id = |id: &schemas::SeriesId| ScalarValue::Int64(Some(id.0));
+        match series {
+            [] => all.push(lit(false)),
+            [one] => all.push(compare("series_id", Operator::Eq, id(one))?),
+            [first, .., last] => {
+                all.push(compare("series_id", Operator::GtEq, id(first))?);
+                all.push(compare("series_id", Operator::LtEq, id(last))?);
+                let list = series.iter().map(|series| lit(id(series))).collect();
+                all.push(in_list(col("series_id", &schema)?, list, &false, &schema)?);
+            }
+        }
+    }
+    if kind != ColdTable::Series && !files.iter().all(|file| lies_within(file, selection.range)) {
+        let time = |ms: i64| ScalarValue::TimestampMicrosecond(Some(ms.saturating_mul(1_000)), Some("UTC".into()));
+        all.push(compare("ts", Operator::GtEq, time(selection.range.start().0))?);
+        all.push(compare("ts", Operator::Lt, time(selection.range.end().0))?);
+    }
+    all.extend(more);
+    Ok((!all.is_empty()).then(|| conjunction(all)))
+}
+
+fn holds_only(file: &LiveFile, metric: &str) -> bool {
+    file.stats.metric_min.as_deref() == Some(metric) && file.stats.metric_max.as_deref() == Some(metric)
+}
+
+/// Whether the range holds every row of the file, by its statistics.
+fn lies_within(file: &LiveFile, range: TimeRange) -> bool {
+    file.stats.time_ms.is_some_and(|(first, last)| range.start().0 <= first && last < range.end().0)
+}

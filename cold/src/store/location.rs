@@ -1,0 +1,189 @@
+//! From the configured URL to the store at its root, and the prefix of the archive in it.
+
+use std::collections::BTreeMap;
+use std::path::Path as FilePath;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::path::Path;
+use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
+use url::Url;
+
+use super::DurableLocal;
+use crate::error::ColdError;
+
+/// A request that the store does not answer in this time is tried again.
+const TIMEOUTS: [(ClientConfigKey, &str); 2] =
+    [(ClientConfigKey::Timeout, "60s"), (ClientConfigKey::ConnectTimeout, "5s")];
+/// A request is given up after this many tries or this long; the job that asked then tries again later.
+const RETRIES: usize = 6;
+const RETRY_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Where an archive lies.
+#[derive(Debug, Clone)]
+pub(crate) struct Location {
+    /// The URL of the archive, ending in `/`.
+    pub(crate) url: Url,
+    /// The store from its root: the bucket, or `/`.
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// The path of the archive in the store.
+    pub(crate) prefix: Path,
+}
+
+impl Location {
+    /// Understands a path, `file:///abs`, `s3://bucket/prefix`, `gs://bucket/prefix` and `az://container/prefix`.
+    pub(crate) fn open(text: &str, options: &BTreeMap<String, String>) -> Result<Self, ColdError> {
+        let wrong = |problem: String| ColdError::Config { url: text.to_owned(), problem };
+        let url = if text.contains("://") {
+            Url::parse(text).map_err(|e| wrong(e.to_string()))?
+        } else {
+            url_of_directory(text).map_err(wrong)?
+        };
+        let url = with_trailing_slash(url);
+        let (store, prefix) = match url.scheme() {
+            "file" => local(&url, options),
+            "s3" | "s3a" => s3(&url, options),
+            "gs" => gcs(&url, options),
+            "az" | "azure" | "abfs" | "abfss" => azure(&url, options),
+            other => Err(format!("the scheme {other:?} is none of a path, file, s3, gs, az")),
+        }
+        .map_err(wrong)?;
+        Ok(Self { url, store, prefix })
+    }
+
+    /// The URL of a table, ending in `/`, and its path in the store.
+    pub(crate) fn table(&self, name: &str) -> Result<(Url, Path), ColdError> {
+        let url = self.url.join(&format!("{name}/")).map_err(|e| ColdError::Config {
+            url: self.url.to_string(),
+            problem: format!("cannot hold a table: {e}"),
+        })?;
+        Ok((url, self.prefix.clone().join(name)))
+    }
+}
+
+fn url_of_directory(text: &str) -> Result<Url, String> {
+    if text.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    let path = std::path::absolute(FilePath::new(text)).map_err(|e| e.to_string())?;
+    Url::from_directory_path(&path).map_err(|()| format!("{} has no URL", path.display()))
+}
+
+fn with_trailing_slash(mut url: Url) -> Url {
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    url
+}
+
+type Opened = Result<(Arc<dyn ObjectStore>, Path), String>;
+
+fn local(url: &Url, options: &BTreeMap<String, String>) -> Opened {
+    if let Some(key) = options.keys().next() {
+        return Err(format!("a local directory takes no options, but has {key:?}"));
+    }
+    let directory = url.to_file_path().map_err(|()| "is not an absolute local path".to_owned())?;
+    std::fs::create_dir_all(&directory).map_err(|e| format!("cannot create {}: {e}", directory.display()))?;
+    // Links are followed once, here, so that a path in the log and the path on disk stay the same.
+    let prefix = Path::from_absolute_path(&directory).map_err(|e| e.to_string())?;
+    Ok((Arc::new(DurableLocal::new()), prefix))
+}
+
+fn s3(url: &Url, options: &BTreeMap<String, String>) -> Opened {
+    let mut builder = AmazonS3Builder::from_env().with_bucket_name(host(url)?).with_retry(retry());
+    for (key, value) in TIMEOUTS {
+        builder = builder.with_config(AmazonS3ConfigKey::Client(key), value);
+    }
+    for (key, value) in options {
+        let key = AmazonS3ConfigKey::from_str(key).map_err(|_| unknown(key))?;
+        builder = builder.with_config(key, value);
+    }
+    let store = builder.build().map_err(|e| explain(&e, options))?;
+    Ok((Arc::new(store), prefix(url)?))
+}
+
+fn gcs(url: &Url, options: &BTreeMap<String, String>) -> Opened {
+    let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(host(url)?).with_retry(retry());
+    for (key, value) in TIMEOUTS {
+        builder = builder.with_config(GoogleConfigKey::Client(key), value);
+    }
+    for (key, value) in options {
+        let key = GoogleConfigKey::from_str(key).map_err(|_| unknown(key))?;
+        builder = builder.with_config(key, value);
+    }
+    let store = builder.build().map_err(|e| explain(&e, options))?;
+    Ok((Arc::new(store), prefix(url)?))
+}
+
+fn azure(url: &Url, options: &BTreeMap<String, String>) -> Opened {
+    let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(host(url)?).with_retry(retry());
+    for (key, value) in TIMEOUTS {
+        builder = builder.with_config(AzureConfigKey::Client(key), value);
+    }
+    for (key, value) in options {
+        let key = AzureConfigKey::from_str(key).map_err(|_| unknown(key))?;
+        builder = builder.with_config(key, value);
+    }
+    let store = builder.build().map_err(|e| explain(&e, options))?;
+    Ok((Arc::new(store), prefix(url)?))
+}
+
+fn host(url: &Url) -> Result<&str, String> {
+    url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| "names no bucket".to_owned())
+}
+
+fn prefix(url: &Url) -> Result<Path, String> {
+    Path::from_url_path(url.path()).map_err(|e| e.to_string())
+}
+
+fn unknown(key: &str) -> String {
+    format!(
+        "unknown option {key:?}; known are endpoint, region, access_key_id, secret_access_key, allow_http and the other keys of the object_store client"
+    )
+}
+
+/// Never shows the value of an option: it may be a secret.
+fn explain(error: &object_store::Error, options: &BTreeMap<String, String>) -> String {
+    let plain_http = options.get("endpoint").is_some_and(|endpoint| endpoint.starts_with("http://"));
+    if plain_http && options.get("allow_http").is_none_or(|allowed| allowed != "true") {
+        return "the endpoint is plain http: set allow_http: \"true\"".to_owned();
+    }
+    error.to_string()
+}
+
+fn retry() -> RetryConfig {
+    RetryConfig { backoff: BackoffConfig::default(), max_retries: RETRIES, retry_timeout: RETRY_TIMEOUT }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(url: &str, options: &[(&str, &str)]) -> String {
+        let options = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Location::open(url, &options).expect_err("cannot be used").to_string()
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_work_says_what_to_change() {
+        assert!(problem("ftp://x", &[]).contains("none of a path, file, s3, gs, az"));
+        assert!(problem("", &[]).contains("is empty"));
+        assert!(problem("s3://bucket", &[("endpiont", "x")]).contains("unknown option \"endpiont\""));
+        let http = problem("s3://bucket/p", &[("endpoint", "http://127.0.0.1:1"), ("region", "x")]);
+        assert!(http.is_empty() || http.contains("allow_http"), "{http}");
+    }
+
+    #[test]
+    fn tables_lie_below_the_prefix() {
+        let options = [("region", "us-east-1"), ("access_key_id", "a"), ("secret_access_key", "b")];
+        let options = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let location = Location::open("s3://bucket/some/prefix", &options).expect("valid");
+        let (url, path) = location.table("raw").expect("valid");
+        assert_eq!((url.as_str(), path.as_ref()), ("s3://bucket/some/prefix/raw/", "some/prefix/raw"));
+    }
+}

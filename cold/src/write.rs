@@ -1,0 +1,300 @@
+//! Writes one sealed hour of one class to the tables.
+//!
+//! series in order ─[`HourWriter::push`]─▶ columns of raw, 1 m, 1 h ─▶ Parquet parts (memory, then temporary files)
+//!   ─[`HourWriter::commit`]─▶ series → raw → rollup_1m → rollup_1h, each: decide → upload → read back → commit
+//!
+//! Rows never lack their names, so `series` goes first. An hour that the tables already hold through the same epoch
+//! commits nothing; what this incarnation wrote of it before is replaced in the same commit (MOVE-1). Memory is
+//! bounded by a row group a table, not by the hour. Not here: when an hour is due, and who may still read what was
+//! replaced.
+
+mod properties;
+mod raw;
+mod rolling;
+mod rollup;
+mod upload;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use runtime::crash_point;
+use schemas::file_tags::Holding;
+use schemas::labels::hash_canonical;
+use schemas::object_path::{DataFile, PartitionDir, Subject};
+use schemas::rollup::bucketize;
+use schemas::tier_map::{ColdTable, DeltaVersions};
+use schemas::{DurationMs, Epoch, Hour, Labels, Points, RetentionClass, SeriesId};
+
+use self::raw::RawColumns;
+pub(crate) use self::rolling::{Part, RollingWriter};
+use self::rollup::RollupColumns;
+pub(crate) use self::upload::upload;
+use crate::archive::{Archive, AttemptGuard};
+use crate::error::ColdError;
+use crate::hour::{Decision, HourTarget, commit_hour, decide};
+use crate::series::SeenSeries;
+use crate::table::{NewFile, Table};
+
+/// A series as it is archived.
+#[derive(Debug, Clone, Copy)]
+pub struct ArchivedSeries<'a> {
+    pub series_id: SeriesId,
+    pub labels: &'a Labels,
+}
+
+/// What archiving an hour did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HourCommit {
+    /// The versions that hold the hour.
+    pub versions: DeltaVersions,
+    /// Rows of the data tables that were committed.
+    pub rows: u64,
+    /// Bytes of the files that were committed, `series` included.
+    pub bytes: u64,
+    /// The tables already held the hour; nothing was committed.
+    pub unchanged: bool,
+}
+
+/// Takes the points of one hour and class, series by series, and commits them. CPU work is in [`HourWriter::push`]
+/// and [`HourWriter::finish_columns`], I/O in [`HourWriter::commit`].
+pub struct HourWriter {
+    archive: Arc<Archive>,
+    hour: Hour,
+    class: RetentionClass,
+    through: Epoch,
+    base: Option<DeltaVersions>,
+    raw: RawColumns,
+    minutes: RollupColumns,
+    hours: RollupColumns,
+    seen: Vec<SeenSeries>,
+    last: Option<(String, SeriesId)>,
+}
+
+impl std::fmt::Debug for HourWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { hour, class, through, .. } = self;
+        f.debug_struct("HourWriter")
+            .field("hour", hour)
+            .field("class", class)
+            .field("through", through)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HourWriter {
+    pub(crate) fn new(archive: Arc<Archive>, hour: Hour, class: RetentionClass, through: Epoch) -> Self {
+        Self {
+            archive,
+            hour,
+            class,
+            through,
+            base: None,
+            raw: RawColumns::default(),
+            minutes: RollupColumns::new(ColdTable::Rollup1m),
+            hours: RollupColumns::new(ColdTable::Rollup1h),
+            seen: Vec::new(),
+            last: None,
+        }
+    }
+
+    /// Says that the points to come include all that these versions hold of the hour, whoever wrote it: then the
+    /// commit replaces all of that. Without this it replaces only what this incarnation wrote.
+    #[must_use]
+    pub fn including(mut self, base: DeltaVersions) -> Self {
+        self.base = Some(base);
+        self
+    }
+
+    /// Adds a series' settled points. Series come by rising (metric name, series id); both rollups are made here.
+    pub fn push(&mut self, series: &ArchivedSeries<'_>, points: &Points) -> Result<(), ColdError> {
+        let (Some(&first), Some(&last)) = (points.timestamps.first(), points.timestamps.last()) else { return Ok(()) };
+        let metric = series.labels.metric();
+        self.check_order(metric, series.series_id, first, last)?;
+        debug_assert!(points.is_sorted_unique(), "points are settled");
+        self.see(series);
+        self.raw.push(metric, series.series_id, points)?;
+        let (minutes, id) = (&mut self.minutes, series.series_id);
+        let mut pushed = Ok(());
+        bucketize(&points.timestamps, &points.values, DurationMs::MINUTE, |bucket| {
+            if pushed.is_ok() {
+                pushed = minutes.push(metric, id, &bucket);
+            }
+        });
+        pushed?;
+        let hours = &mut self.hours;
+        let mut pushed = Ok(());
+        bucketize(&points.timestamps, &points.values, DurationMs::HOUR, |bucket| {
+            if pushed.is_ok() {
+                pushed = hours.push(metric, id, &bucket);
+            }
+        });
+        pushed
+    }
+
+    /// Ends the columns: CPU work that [`HourWriter::commit`] would otherwise do on the thread it is polled on.
+    pub fn finish_columns(&mut self) -> Result<(), ColdError> {
+        self.raw.finish()?;
+        self.minutes.finish()?;
+        self.hours.finish()
+    }
+
+    /// Uploads, reads back and commits, table by table in archive order. Dropping the future leaves at most files that
+    /// [`Archive::sweep`] finds; calling again with a new writer goes on where this one ended.
+    pub async fn commit(mut self) -> Result<HourCommit, ColdError> {
+        self.finish_columns()?;
+        let tables = [
+            (ColdTable::Raw, self.raw.take_parts()),
+            (ColdTable::Rollup1m, self.minutes.take_parts()),
+            (ColdTable::Rollup1h, self.hours.take_parts()),
+        ];
+        let Self { archive, hour, class, through, base, seen, .. } = self;
+        Committer { archive, hour, class, through, base }.commit(seen, tables).await
+    }
+
+    fn check_order(&mut self, metric: &str, id: SeriesId, first: i64, last: i64) -> Result<(), ColdError> {
+        let hour = self.hour.range();
+        if first < hour.start().0 || last >= hour.end().0 {
+            return Err(ColdError::OutOfOrder(format!("series {} has points outside hour {}", id.0, self.hour)));
+        }
+        match &mut self.last {
+            Some((name, previous)) if name == metric => {
+                if *previous >= id {
+                    return Err(ColdError::OutOfOrder(format!("series {} comes after {}", id.0, previous.0)));
+                }
+                *previous = id;
+            }
+            Some((name, _)) if name.as_str() > metric => {
+                return Err(ColdError::OutOfOrder(format!("metric {metric:?} comes after {name:?}")));
+            }
+            last => *last = Some((metric.to_owned(), id)),
+        }
+        Ok(())
+    }
+
+    /// Keeps what the table of series has to be told; its labels only where they are not known to be there.
+    fn see(&mut self, series: &ArchivedSeries<'_>) {
+        let check = SeenSeries::check_of(hash_canonical(series.labels.as_bytes()));
+        if !self.archive.series().knows(series.series_id, check, self.hour.day()) {
+            self.seen.push(SeenSeries { id: series.series_id, check, labels: series.labels.clone() });
+        }
+    }
+}
+
+/// Commits an hour whose files are encoded.
+struct Committer {
+    archive: Arc<Archive>,
+    hour: Hour,
+    class: RetentionClass,
+    through: Epoch,
+    base: Option<DeltaVersions>,
+}
+
+impl Committer {
+    async fn commit(
+        &self,
+        seen: Vec<SeenSeries>,
+        tables: [(ColdTable, Vec<Part>); 3],
+    ) -> Result<HourCommit, ColdError> {
+        let started = Instant::now();
+        let archive = &self.archive;
+        let mut done = HourCommit { unchanged: true, ..HourCommit::default() };
+        let series = archive.series().upsert(archive, &seen, self.hour.day()).await?;
+        done.versions.set(ColdTable::Series, series.version);
+        done.bytes += series.bytes;
+        done.unchanged &= series.unchanged;
+        for (kind, parts) in tables {
+            let (rows, bytes) = totals(&parts);
+            let committed = self.commit_table(archive.table(kind), parts).await?;
+            done.versions.set(kind, committed.version);
+            if !committed.unchanged {
+                done.rows += rows;
+                done.bytes += bytes;
+                done.unchanged = false;
+            }
+        }
+        if !done.unchanged {
+            archive.metrics().commit_seconds.observe(started.elapsed().as_secs_f64());
+        }
+        Ok(done)
+    }
+
+    async fn commit_table(&self, table: &Table, parts: Vec<Part>) -> Result<TableCommit, ColdError> {
+        let replaced = match self.base.and_then(|base| base.get(table.kind())) {
+            Some(version) => Some(table.at(version).await?),
+            None => None,
+        };
+        let target = HourTarget {
+            hour: self.hour,
+            class: self.class,
+            holding: Holding {
+                node: self.archive.node().to_owned(),
+                incarnation: self.archive.incarnation().as_str().to_owned(),
+                hour: self.hour,
+                through: self.through,
+            },
+            replaced,
+        };
+        let state = table.latest();
+        if matches!(decide(&state, &target)?, Decision::Done) {
+            return Ok(TableCommit { version: state.version, bytes: 0, unchanged: true });
+        }
+        let attempt = self.archive.begin_attempt();
+        let files = self.upload_parts(table, &attempt, parts, &target.holding).await?;
+        crash_point(uploaded_point(table.kind()));
+        let committed = commit_hour(table, &target, files).await?;
+        crash_point(committed_point(table.kind()));
+        Ok(committed)
+    }
+
+    async fn upload_parts(
+        &self,
+        table: &Table,
+        attempt: &AttemptGuard,
+        parts: Vec<Part>,
+        holding: &Holding,
+    ) -> Result<Vec<NewFile>, ColdError> {
+        let partition = PartitionDir::of(table.kind(), self.hour, self.class);
+        let mut files = Vec::with_capacity(parts.len());
+        for (number, part) in (0..).zip(parts) {
+            let name = DataFile {
+                subject: Subject::Hour(self.hour),
+                incarnation: self.archive.incarnation().clone(),
+                attempt: attempt.attempt(),
+                part: number,
+            };
+            let path = partition.map_or_else(|| name.to_string(), |directory| format!("{directory}/{name}"));
+            files.push(upload(table, path, part, partition, vec![holding.clone()]).await?);
+        }
+        Ok(files)
+    }
+}
+
+/// What became of one table of an hour.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TableCommit {
+    pub(crate) version: u64,
+    pub(crate) bytes: u64,
+    pub(crate) unchanged: bool,
+}
+
+fn totals(parts: &[Part]) -> (u64, u64) {
+    parts.iter().fold((0, 0), |(rows, bytes), part| (rows + part.stats.rows.unwrap_or(0), bytes + part.bytes))
+}
+
+fn uploaded_point(table: ColdTable) -> &'static str {
+    match table {
+        ColdTable::Series => "cold.series.uploaded",
+        ColdTable::Raw => "cold.raw.uploaded",
+        ColdTable::Rollup1m => "cold.rollup_1m.uploaded",
+        ColdTable::Rollup1h => "cold.rollup_1h.uploaded",
+    }
+}
+
+fn committed_point(table: ColdTable) -> &'static str {
+    match table {
+        ColdTable::Series => "cold.series.committed",
+        ColdTable::Raw => "cold.raw.committed",
+        ColdTable::Rollup1m => "cold.rollup_1m.committed",
+        ColdTable::Rollup1h => "cold.rollup_1h.committed",
+    }
+}

@@ -1,0 +1,363 @@
+//! The driver: looks at the store every second, decides by [`crate::plan`], and runs what is due.
+//!
+//! tick ─▶ flush if due ─▶ seal due hours ─▶ archive round ─▶ retention round ─▶ merge and drop runs
+//!
+//! The admin actions (`flush_now`, `seal_now`, `archive_now`) are the same jobs without the waiting. A bad hour is
+//! quarantined with its reason, tried again after [`RETRY_QUARANTINED`], and holds back only itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cold::Archive;
+use hot::{FlushOutcome, Store};
+use parking_lot::Mutex;
+use runtime::metrics::registry::Registry;
+use runtime::{Clock, CpuPool};
+use schemas::tier_map::ColdTable;
+use schemas::{DurationMs, Epoch, Hour, Retention, RetentionClass, TimestampMs};
+use tokio_util::sync::CancellationToken;
+
+use crate::archive::{Archived, Archiver};
+use crate::error::CompactorError;
+use crate::metrics::Metrics;
+use crate::order::Turns;
+use crate::plan::{self, HourState, SealDecision, SealTiming};
+use crate::report::{ArchiveReport, FlushReport, HourFailure, RetentionPlan, RetentionReport, SealReport};
+use crate::retention::Retainer;
+use crate::seal::{Sealed, Sealer};
+
+/// How often the driver looks.
+const TICK: Duration = Duration::from_secs(1);
+/// How often retention is applied.
+const RETENTION_EVERY: DurationMs = DurationMs::minutes(5);
+/// When a quarantined hour is tried again.
+const RETRY_QUARANTINED: DurationMs = DurationMs::minutes(5);
+
+/// What the driver is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub timing: SealTiming,
+    /// How often sealed hours are archived.
+    pub archive_every: DurationMs,
+    pub retention: Retention,
+}
+
+/// Runs the jobs of the tiers. One a process.
+#[derive(Debug)]
+pub struct Compactor {
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    pool: CpuPool,
+    sealer: Sealer,
+    archiver: Archiver,
+    retainer: Retainer,
+    timing: SealTiming,
+    archive_every: DurationMs,
+    retention: Mutex<Retention>,
+    turns: Turns,
+    late: Mutex<BTreeMap<Hour, Noticed>>,
+    last: Mutex<LastRounds>,
+    metrics: Metrics,
+}
+
+/// When points newer than an hour's base were noticed.
+#[derive(Debug, Clone, Copy)]
+struct Noticed {
+    first_seen: TimestampMs,
+    last_change: TimestampMs,
+    newest: Epoch,
+}
+
+#[derive(Debug, Default)]
+struct LastRounds {
+    archive: Option<TimestampMs>,
+    retention: Option<TimestampMs>,
+    failed: BTreeMap<Hour, TimestampMs>,
+    /// Orphans of an earlier life have been deleted from every table.
+    swept: bool,
+}
+
+impl Compactor {
+    pub fn new(
+        store: Arc<Store>,
+        archive: Arc<Archive>,
+        clock: Arc<dyn Clock>,
+        pool: CpuPool,
+        settings: Settings,
+    ) -> Arc<Self> {
+        let sealer = Sealer { store: Arc::clone(&store), archive: Arc::clone(&archive), pool: pool.clone() };
+        let archiver = Archiver { store: Arc::clone(&store), archive: Arc::clone(&archive), pool: pool.clone() };
+        let retainer = Retainer { store: Arc::clone(&store), archive, pool: pool.clone() };
+        Arc::new(Self {
+            store,
+            clock,
+            pool,
+            sealer,
+            archiver,
+            retainer,
+            timing: settings.timing,
+            archive_every: settings.archive_every,
+            retention: Mutex::new(settings.retention),
+            turns: Turns::default(),
+            late: Mutex::default(),
+            last: Mutex::default(),
+            metrics: Metrics::default(),
+        })
+    }
+
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
+    }
+
+    /// Replaces the durations; the next retention round obeys them.
+    pub fn set_retention(&self, retention: Retention) {
+        *self.retention.lock() = retention;
+    }
+
+    pub fn retention(&self) -> Retention {
+        *self.retention.lock()
+    }
+
+    /// Runs until `stop`. Failures are logged and tried again at a later tick.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            if let Err(error) = self.tick(&stop).await {
+                tracing::error!(%error, "background work failed; it will be tried again");
+            }
+        }
+    }
+
+    async fn tick(&self, stop: &CancellationToken) -> Result<(), CompactorError> {
+        if self.store.flush_due() {
+            self.flush_now().await?;
+        }
+        let due = self.due_seals();
+        if !due.is_empty() {
+            self.seal_hours(due, stop).await;
+        }
+        if self.is_due(|last| &mut last.archive, self.archive_every) {
+            self.archive_round(stop).await;
+        }
+        if self.is_due(|last| &mut last.retention, RETENTION_EVERY) {
+            self.apply_retention().await?;
+        }
+        let _turn = self.turns.runs.lock().await;
+        let store = Arc::clone(&self.store);
+        self.pool.run(move || store.merge_runs()).await?;
+        Ok(())
+    }
+
+    /// Ends the active epoch and writes everything ended as a run.
+    pub async fn flush_now(&self) -> Result<FlushReport, CompactorError> {
+        let store = Arc::clone(&self.store);
+        Ok(match self.pool.run(move || store.flush()).await? {
+            FlushOutcome::Nothing => FlushReport::default(),
+            FlushOutcome::Flushed { through, points } => FlushReport { through: Some(through), points },
+        })
+    }
+
+    /// Seals every hour that has ended and is not sealed through the newest arrival, without waiting.
+    pub async fn seal_now(&self) -> Result<SealReport, CompactorError> {
+        self.flush_now().await?;
+        let hours = plan::seals_without_waiting(&self.hour_states(), self.now());
+        Ok(self.seal_hours(hours, &CancellationToken::new()).await)
+    }
+
+    /// Archives every sealed hour that some table lacks.
+    pub async fn archive_now(&self) -> Result<ArchiveReport, CompactorError> {
+        Ok(self.archive_round(&CancellationToken::new()).await)
+    }
+
+    /// What retention with these durations would drop now. Changes nothing.
+    pub async fn plan_retention(&self, retention: &Retention) -> Result<RetentionPlan, CompactorError> {
+        self.retainer.plan(retention, self.now()).await
+    }
+
+    /// Drops what the durations no longer keep and DROP-1 allows.
+    pub async fn apply_retention(&self) -> Result<RetentionReport, CompactorError> {
+        let _turn = self.turns.retention.lock().await;
+        let retention = self.retention();
+        let now = self.now();
+        let mut report = RetentionReport::default();
+        let rising = self.retainer.last_copies_rise(&retention, now).await?;
+        if let Some(floor) = rising {
+            // Rule 8: what overlays the last raw copy is sealed and archived before that copy goes.
+            self.flush_now().await?;
+            let doomed = self.hour_states().into_iter().filter(|state| state.hour < floor && state.newest.is_some());
+            let doomed: Vec<Hour> = doomed.map(|state| state.hour).collect();
+            self.seal_hours(doomed, &CancellationToken::new()).await;
+            self.archive_round(&CancellationToken::new()).await;
+        }
+        self.retainer.raise_thresholds(&retention, now, &mut report).await?;
+        let _runs = self.turns.runs.lock().await;
+        self.retainer.delete_unowned(&retention, now, &mut report).await?;
+        Ok(report)
+    }
+
+    async fn seal_hours(&self, hours: Vec<Hour>, stop: &CancellationToken) -> SealReport {
+        let _turn = self.turns.seals.lock().await;
+        let mut report = SealReport::default();
+        for hour in hours {
+            if stop.is_cancelled() {
+                break;
+            }
+            match self.sealer.seal(hour).await {
+                Ok(Sealed::Done(stats)) => {
+                    self.metrics.hours_sealed.inc();
+                    self.metrics.points_sealed.inc_by(stats.points);
+                    report.sealed.push(hour);
+                    report.points += stats.points;
+                    report.series += stats.series;
+                    report.bytes += stats.raw_bytes + stats.minute_bytes + stats.hour_bytes;
+                    self.release(hour).await;
+                }
+                Ok(Sealed::NothingToDo) => {}
+                Err(error) => report.quarantined.push(self.quarantine(hour, "seal", &error).await),
+            }
+        }
+        report
+    }
+
+    async fn archive_round(&self, stop: &CancellationToken) -> ArchiveReport {
+        let _turn = self.turns.archives.lock().await;
+        let class = RetentionClass::DEFAULT;
+        let waiting = self.hours_to_archive(class);
+        self.metrics.hours_waiting_archive.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
+        let mut report = ArchiveReport::default();
+        for hour in waiting {
+            if stop.is_cancelled() {
+                break;
+            }
+            match self.archiver.archive(hour, class).await {
+                Ok(Archived::Committed(commit)) => {
+                    self.metrics.hours_archived.inc();
+                    self.metrics.rows_archived.inc_by(commit.rows);
+                    report.archived.push(hour);
+                    report.rows += commit.rows;
+                    report.bytes += commit.bytes;
+                    self.release(hour).await;
+                }
+                Ok(Archived::Unchanged) => report.unchanged.push(hour),
+                Ok(Archived::Busy) => {}
+                Err(error) => report.quarantined.push(self.quarantine(hour, "archive", &error).await),
+            }
+        }
+        if !report.archived.is_empty() {
+            self.sweep_once().await;
+        }
+        let left = self.hours_to_archive(class).len();
+        self.metrics.hours_waiting_archive.set(i64::try_from(left).unwrap_or(i64::MAX));
+        report
+    }
+
+    /// Deletes files that an earlier life of this process left behind in the archive. Only after a commit of ours to
+    /// every table is it certain that a put in flight at the crash has lost.
+    async fn sweep_once(&self) {
+        if self.last.lock().swept {
+            return;
+        }
+        match self.archiver.archive.sweep().await {
+            Ok(report) => self.last.lock().swept = report.tables == ColdTable::ALL.len() as u64,
+            Err(error) => tracing::warn!(%error, "orphan files could not be swept; tried again after the next commit"),
+        }
+    }
+
+    /// Sealed hours that some table lacks, oldest first.
+    fn hours_to_archive(&self, class: RetentionClass) -> Vec<Hour> {
+        let view = self.store.view();
+        let map = view.map();
+        map.sealed_through.keys().copied().filter(|&hour| !map.is_archived(class, hour)).collect()
+    }
+
+    /// Hours whose seal is due, without those that failed a short while ago.
+    fn due_seals(&self) -> Vec<Hour> {
+        let now = self.now();
+        let decisions = plan::seals(&self.hour_states(), self.timing, now);
+        let last = self.last.lock();
+        let rested = |hour: &Hour| last.failed.get(hour).is_none_or(|&at| now >= at.plus(RETRY_QUARANTINED));
+        decisions
+            .into_iter()
+            .filter(|(_, decision)| match decision {
+                SealDecision::First | SealDecision::Again { .. } => true,
+                SealDecision::Wait { .. } | SealDecision::Keep => false,
+            })
+            .map(|(hour, _)| hour)
+            .filter(rested)
+            .collect()
+    }
+
+    /// The hours with points newer than their base, and since when that is known.
+    fn hour_states(&self) -> Vec<HourState> {
+        let now = self.now();
+        let view = self.store.view();
+        let mut late = self.late.lock();
+        let newer = view.overlay_hours();
+        let present: BTreeSet<Hour> = newer.iter().map(|(hour, _)| *hour).collect();
+        late.retain(|hour, _| present.contains(hour));
+        newer
+            .into_iter()
+            .map(|(hour, newest)| {
+                let fresh = Noticed { first_seen: now, last_change: now, newest };
+                let noticed = late.entry(hour).or_insert(fresh);
+                if noticed.newest != newest {
+                    (noticed.newest, noticed.last_change) = (newest, now);
+                }
+                HourState {
+                    hour,
+                    sealed_through: view.map().sealed_through(hour),
+                    newest: Some(newest),
+                    first_seen: noticed.first_seen,
+                    last_change: noticed.last_change,
+                }
+            })
+            .collect()
+    }
+
+    async fn quarantine(&self, hour: Hour, job: &str, error: &CompactorError) -> HourFailure {
+        let reason = format!("{job}: {error}");
+        tracing::error!(%hour, job, %error, "hour set aside; the rest goes on");
+        self.metrics.failures.inc();
+        self.last.lock().failed.insert(hour, self.now());
+        self.record_quarantine(hour, Some(reason.clone())).await;
+        HourFailure { hour, reason }
+    }
+
+    async fn release(&self, hour: Hour) {
+        self.last.lock().failed.remove(&hour);
+        if self.store.view().map().quarantined.contains_key(&hour) {
+            self.record_quarantine(hour, None).await;
+        }
+    }
+
+    async fn record_quarantine(&self, hour: Hour, reason: Option<String>) {
+        let store = Arc::clone(&self.store);
+        if let Err(error) = self.pool.run(move || store.record_quarantine(hour, reason)).await {
+            tracing::error!(%hour, %error, "quarantine could not be recorded");
+        }
+        let quarantined = self.store.view().map().quarantined.len();
+        self.metrics.quarantined.set(i64::try_from(quarantined).unwrap_or(i64::MAX));
+    }
+
+    fn is_due(&self, round: impl Fn(&mut LastRounds) -> &mut Option<TimestampMs>, every: DurationMs) -> bool {
+        let now = self.now();
+        let mut last = self.last.lock();
+        let slot = round(&mut last);
+        // A clock that jumped back must not stop the rounds.
+        let due = slot.is_none_or(|at| now >= at.plus(every) || now < at);
+        if due {
+            *slot = Some(now);
+        }
+        due
+    }
+
+    fn now(&self) -> TimestampMs {
+        TimestampMs(self.clock.now_ms())
+    }
+}

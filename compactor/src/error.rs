@@ -1,0 +1,22 @@
+//! What can go wrong in a job, by what to do about it.
+
+use schemas::Hour;
+use thiserror::Error;
+
+/// A job that did not finish. Nothing is lost: every job can be run again.
+#[derive(Debug, Error)]
+pub enum CompactorError {
+    #[error("hot store: {0}")]
+    Hot(#[from] hot::HotError),
+    #[error("archive: {0}")]
+    Cold(#[from] cold::ColdError),
+    /// Another job works on the hour; the next round takes it.
+    #[error("hour {0} is being worked on by another job")]
+    HourBusy(Hour),
+    /// A series of the hour is not in the index: its rows would lack their names.
+    #[error("hour {hour}: series {sid} is not in the index")]
+    UnknownSeries { hour: Hour, sid: u32 },
+    /// What was written differs from what was read.
+    #[error("hour {hour} has {found} points, but {expected} were expected")]
+    LostPoints { hour: Hour, expected: u64, found: u64 },
+}

@@ -1,0 +1,184 @@
+//! Append: a batch becomes durable, visible and acknowledged, in this order.
+//!
+//! batch ─▶ room? ─▶ resolve series ─▶ refuse what is too old ─▶ mark days active ─▶ log record + head batch ─▶ commit
+//!
+//! All work but the write itself is done here, on the caller's thread. A refused batch leaves nothing behind; refused
+//! points of an accepted batch are told by index.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use schemas::reject::Appended;
+use schemas::{
+    Day, PointBatch, RejectReason, RetentionClass, SeriesAddress, Sid, TimestampMs, log_record,
+};
+
+use crate::committer::{Commit, Refused};
+use crate::error::{AppendError, HotError};
+use crate::head::HeadBatch;
+use crate::index::Resolved;
+use crate::store::Core;
+use crate::view::View;
+
+/// What a refused sender should wait.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl Core {
+    /// Appends a batch; blocks until it is durable and visible.
+    pub(crate) fn append(&self, batch: &PointBatch) -> Result<Appended, AppendError> {
+        self.check_room()?;
+        let mut resolved = Resolved::default();
+        self.index()
+            .resolve(batch, self.now_ms(), &mut resolved)
+            .map_err(|refused| AppendError::TooManyNewSeries { retry_after: refused.retry_after })?;
+        if !batch.metadata().is_empty() {
+            self.index().describe(batch.metadata());
+        }
+        // Until the points are in the head, the floor under them must not rise.
+        let _floor = self.intake().read();
+        let accepted = Accepted::select(batch, &resolved.addresses, &self.view());
+        let appended = Appended {
+            accepted: accepted.timestamps.len() as u64,
+            rejected_series: std::mem::take(&mut resolved.rejected),
+            rejected_points: accepted.rejected.clone(),
+        };
+        if appended.accepted > 0 {
+            accepted.mark_active(self);
+            self.commit(&accepted)?;
+        }
+        self.metrics().appended(&appended);
+        Ok(appended)
+    }
+
+    /// At most two epochs are outstanding: the active one and one that is being flushed.
+    fn check_room(&self) -> Result<(), AppendError> {
+        let view = self.view();
+        let log_bytes_max = self.config().log_bytes_max;
+        let active = view.generations().last().map_or(0, |active| active.log_bytes());
+        let flushing = view.generations().len() > 1;
+        let full = active >= log_bytes_max && (flushing || active >= log_bytes_max.saturating_mul(2));
+        if full {
+            self.metrics().overloaded.inc();
+            return Err(AppendError::Overloaded { retry_after: RETRY_AFTER });
+        }
+        Ok(())
+    }
+
+    fn commit(&self, accepted: &Accepted) -> Result<(), AppendError> {
+        let mut record = Vec::new();
+        log_record::encode(&accepted.sids, &accepted.timestamps, &accepted.values, &mut record);
+        self.commit_record(record, accepted.head_batch())
+    }
+
+    /// Writes what the index has pending (removed series, descriptions), without waiting for the next points.
+    pub(crate) fn commit_index(&self) -> Result<(), AppendError> {
+        self.commit_record(Vec::new(), HeadBatch::default())
+    }
+
+    fn commit_record(&self, record: Vec<u8>, batch: HeadBatch) -> Result<(), AppendError> {
+        let (done, answer) = sync_channel(1);
+        self.queue().push(Commit { record, batch, done }).map_err(|refused| match refused {
+            Refused::Full => {
+                self.metrics().overloaded.inc();
+                AppendError::Overloaded { retry_after: RETRY_AFTER }
+            }
+            Refused::Closed => AppendError::Failed(HotError::Closed),
+        })?;
+        match answer.recv() {
+            Ok(written) => written.map_err(AppendError::Failed),
+            Err(_committer_is_gone) => Err(AppendError::Failed(HotError::Closed)),
+        }
+    }
+}
+
+/// The points of a batch that are taken, in arrival order.
+#[derive(Debug, Default)]
+struct Accepted {
+    addresses: Vec<SeriesAddress>,
+    /// Index into `addresses`, by point.
+    series: Vec<u32>,
+    sids: Vec<Sid>,
+    timestamps: Vec<i64>,
+    values: Vec<f64>,
+    rejected: Vec<(u32, RejectReason)>,
+}
+
+impl Accepted {
+    fn select(batch: &PointBatch, addresses: &[Option<SeriesAddress>], view: &View) -> Self {
+        let mut out = Self::default();
+        out.series.reserve(batch.len());
+        out.sids.reserve(batch.len());
+        out.timestamps.reserve(batch.len());
+        out.values.reserve(batch.len());
+        let mut entries: Vec<Option<u32>> = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            entries.push(address.map(|address| {
+                out.addresses.push(address);
+                u32::try_from(out.addresses.len() - 1).expect("a batch counts its series in 32 bits")
+            }));
+        }
+        let mut floors = Floors { view, last: None };
+        let points = batch.series_of().iter().zip(batch.timestamps()).zip(batch.values());
+        for (at, ((&series, &timestamp), &value)) in points.enumerate() {
+            // Points of refused series are told by series.
+            let Some(entry) = entries[series as usize] else { continue };
+            let address = out.addresses[entry as usize];
+            if let Err(reason) = floors.check(address.class, TimestampMs(timestamp)) {
+                out.rejected.push((u32::try_from(at).expect("a batch has fewer than 2^32 points"), reason));
+                continue;
+            }
+            out.series.push(entry);
+            out.sids.push(address.sid);
+            out.timestamps.push(timestamp);
+            out.values.push(value);
+        }
+        out
+    }
+
+    fn head_batch(&self) -> HeadBatch {
+        let columns = self.series.iter().zip(&self.timestamps).zip(&self.values);
+        HeadBatch::new(self.addresses.clone(), columns.map(|((&series, &timestamp), &value)| (series, timestamp, value)))
+    }
+
+    /// Before the write, so that a flush that follows it at once persists the marks.
+    fn mark_active(&self, core: &Core) {
+        let mut days = self.timestamps.iter().map(|&timestamp| Day::containing(TimestampMs(timestamp)));
+        let first = days.next().unwrap_or(Day(0));
+        if days.all(|day| day == first) {
+            core.index().mark_active(first, self.sids.iter().copied());
+            return;
+        }
+        let mut by_day: BTreeMap<Day, Vec<Sid>> = BTreeMap::new();
+        for (&timestamp, &sid) in self.timestamps.iter().zip(&self.sids) {
+            let sids = by_day.entry(Day::containing(TimestampMs(timestamp))).or_default();
+            if sids.last() != Some(&sid) {
+                sids.push(sid);
+            }
+        }
+        for (day, sids) in by_day {
+            core.index().mark_active(day, sids.into_iter());
+        }
+    }
+}
+
+/// The intake floor of the class at hand.
+struct Floors<'v> {
+    view: &'v View,
+    last: Option<(RetentionClass, TimestampMs)>,
+}
+
+impl Floors<'_> {
+    fn check(&mut self, class: RetentionClass, timestamp: TimestampMs) -> Result<(), RejectReason> {
+        let floor = match self.last {
+            Some((last, floor)) if last == class => floor,
+            _ => {
+                let floor = self.view.intake_floor(class);
+                self.last = Some((class, floor));
+                floor
+            }
+        };
+        let timestamp = timestamp.storable().map_err(|error| RejectReason::InvalidTimestamp(error.to_string()))?;
+        if timestamp < floor { Err(RejectReason::TooOld { timestamp, floor }) } else { Ok(()) }
+    }
+}

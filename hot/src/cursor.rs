@@ -1,0 +1,122 @@
+//! Finds ascending keys in a family: steps where they are dense, seeks where they are sparse.
+
+use rocksdb::{DBRawIteratorWithThreadMode, ReadOptions};
+
+use crate::db::{Db, FamilyHandle, Snapshot};
+use crate::error::{Context, HotError};
+
+/// Steps that cost as much as a seek does.
+const STEPS_BEFORE_SEEK: usize = 8;
+/// Read ahead for scans that read a whole range.
+const READAHEAD_BYTES: usize = 2 << 20;
+
+/// What a cursor is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// A query: blocks are worth keeping.
+    Query,
+    /// A pass over everything, once: read ahead, and leave the cache alone.
+    Pass,
+}
+
+/// A position in a family, moving forward.
+pub(crate) struct Cursor<'v> {
+    rows: DBRawIteratorWithThreadMode<'v, Db>,
+    placed: bool,
+}
+
+impl std::fmt::Debug for Cursor<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cursor").field("at", &self.rows.key()).finish_non_exhaustive()
+    }
+}
+
+impl<'v> Cursor<'v> {
+    /// A cursor over the keys that begin with `prefix`.
+    pub(crate) fn over(snapshot: &'v Snapshot, family: &FamilyHandle<'_>, prefix: &[u8], access: Access) -> Self {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(prefix);
+        if let Some(end) = prefix_end(prefix) {
+            options.set_iterate_upper_bound(end);
+        }
+        match access {
+            Access::Query => {}
+            Access::Pass => {
+                options.fill_cache(false);
+                options.set_readahead_size(READAHEAD_BYTES);
+            }
+        }
+        Self { rows: snapshot.iterator(family, options), placed: false }
+    }
+
+    /// The value of `key`, if there is one. Keys must be asked for in ascending order.
+    pub(crate) fn find(&mut self, key: &[u8]) -> Result<Option<&[u8]>, HotError> {
+        if self.placed {
+            let mut steps = 0;
+            while self.rows.key().is_some_and(|at| at < key) {
+                if steps == STEPS_BEFORE_SEEK {
+                    self.rows.seek(key);
+                    break;
+                }
+                self.rows.next();
+                steps += 1;
+            }
+        } else {
+            self.rows.seek(key);
+            self.placed = true;
+        }
+        if !self.rows.valid() {
+            self.rows.status().context("cannot read a family")?;
+        }
+        Ok(self.rows.item().and_then(|(at, value)| (at == key).then_some(value)))
+    }
+
+    /// The first key and value at or behind `key`.
+    pub(crate) fn seek(&mut self, key: &[u8]) -> Result<Option<(&[u8], &[u8])>, HotError> {
+        self.rows.seek(key);
+        self.placed = true;
+        if !self.rows.valid() {
+            self.rows.status().context("cannot read a family")?;
+        }
+        Ok(self.rows.item())
+    }
+
+    /// The next key and value, from the first on.
+    pub(crate) fn advance(&mut self) -> Result<Option<(&[u8], &[u8])>, HotError> {
+        if self.placed {
+            self.rows.next();
+        } else {
+            self.rows.seek_to_first();
+            self.placed = true;
+        }
+        if !self.rows.valid() {
+            self.rows.status().context("cannot read a family")?;
+        }
+        Ok(self.rows.item())
+    }
+}
+
+/// The first key behind all that begin with `prefix`; `None` when there is none.
+pub(crate) fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if let Some(next) = last.checked_add(1) {
+            end.push(next);
+            return Some(end);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_prefix_carries() {
+        assert_eq!(prefix_end(&[1, 2]), Some(vec![1, 3]));
+        assert_eq!(prefix_end(&[1, 255]), Some(vec![2]));
+        assert_eq!(prefix_end(&[255, 255]), None);
+        assert_eq!(prefix_end(&[]), None);
+    }
+}

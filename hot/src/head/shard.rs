@@ -1,0 +1,114 @@
+//! A shard of a generation: the pages of its series, and one arena for their mini-chunks.
+//!
+//! An arena entry is `link to the series' previous mini-chunk (4), length (4), chunk`.
+
+use hashbrown::HashMap;
+use schemas::chunk::{ChunkDecoder, ChunkEncoder};
+use schemas::{Points, SeriesAddress, Sid};
+
+use super::HeadPoint;
+use super::page::{ChunkLink, Page};
+use crate::error::HotError;
+
+const ENTRY_HEADER_BYTES: usize = 8;
+
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    slots: HashMap<Sid, u32>,
+    pages: Vec<Page>,
+    arena: Vec<u8>,
+    encoder: ChunkEncoder,
+    scratch: Points,
+}
+
+impl Shard {
+    /// Adds points in arrival order.
+    pub(super) fn apply(&mut self, addresses: &[SeriesAddress], points: &[HeadPoint]) {
+        let mut last: Option<(u32, usize)> = None;
+        for point in points {
+            let slot = match last {
+                Some((series, slot)) if series == point.series => slot,
+                _ => self.slot(addresses[point.series as usize]),
+            };
+            last = Some((point.series, slot));
+            if !self.pages[slot].push(point.timestamp, point.value) {
+                self.pack(slot);
+                let pushed = self.pages[slot].push(point.timestamp, point.value);
+                debug_assert!(pushed, "an empty page takes any point");
+            }
+        }
+    }
+
+    fn slot(&mut self, address: SeriesAddress) -> usize {
+        let pages = &mut self.pages;
+        let slot = *self.slots.entry(address.sid).or_insert_with(|| {
+            pages.push(Page::new(address));
+            u32::try_from(pages.len() - 1).expect("there are at most as many pages as series numbers")
+        });
+        slot as usize
+    }
+
+    /// Moves the points of a page into a mini-chunk.
+    fn pack(&mut self, slot: usize) {
+        let page = &mut self.pages[slot];
+        self.scratch.clear();
+        page.copy_to(&mut self.scratch);
+        // Settling parts and then their sequence gives the same as settling the sequence: arrival order is kept.
+        self.scratch.settle();
+        let link = ChunkLink::to(self.arena.len()).expect("an arena is bounded by the log, far below 4 GiB a shard");
+        self.arena.extend_from_slice(&page.newest_chunk.to_le_bytes());
+        let len_at = self.arena.len();
+        self.arena.extend_from_slice(&[0; 4]);
+        self.encoder.encode(&self.scratch.timestamps, &self.scratch.values, &mut self.arena);
+        let len = u32::try_from(self.arena.len() - len_at - 4).expect("sixteen points are a few hundred bytes");
+        self.arena[len_at..len_at + 4].copy_from_slice(&len.to_le_bytes());
+        page.newest_chunk = link;
+        page.clear();
+    }
+
+    /// Appends the points of a series in `[start, end)` to `out`, in arrival order.
+    pub(super) fn read(
+        &self,
+        sid: Sid,
+        start_ms: i64,
+        end_ms: i64,
+        decoder: &mut ChunkDecoder,
+        out: &mut Points,
+    ) -> Result<(), HotError> {
+        let Some(&slot) = self.slots.get(&sid) else { return Ok(()) };
+        let page = &self.pages[slot as usize];
+        let mut entries = Vec::new();
+        let mut link = page.newest_chunk;
+        while let Some(offset) = link.offset() {
+            entries.push(offset);
+            link = ChunkLink::from_le_bytes(self.word(offset));
+        }
+        for &offset in entries.iter().rev() {
+            let len = u32::from_le_bytes(self.word(offset + 4)) as usize;
+            let chunk = &self.arena[offset + ENTRY_HEADER_BYTES..offset + ENTRY_HEADER_BYTES + len];
+            decoder
+                .decode_range(chunk, start_ms, end_ms, out)
+                .map_err(|error| HotError::damaged("mini-chunk", "head", &sid.0.to_be_bytes(), error))?;
+        }
+        page.copy_range_to(start_ms, end_ms, out);
+        Ok(())
+    }
+
+    fn word(&self, at: usize) -> [u8; 4] {
+        self.arena[at..at + 4].try_into().expect("entries are written whole")
+    }
+
+    pub(super) fn holds(&self, sid: Sid) -> bool {
+        self.slots.contains_key(&sid)
+    }
+
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SeriesAddress> {
+        self.pages.iter().map(|page| page.address)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.arena.capacity()
+            + self.pages.capacity() * size_of::<Page>()
+            + self.slots.allocation_size()
+    }
+}

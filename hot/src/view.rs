@@ -1,0 +1,132 @@
+//! One consistent state of the store, as a query reads it.
+//!
+//! snapshot of RocksDB · runs · head generations · tier map ─▶ base of an hour ([`View::scan_points`] and kin) and
+//! what is newer than a base ([`View::overlay`])
+//!
+//! Who owns an hour is in the map, and the reader follows it: base of the owner ⊕ everything newer than the *through*
+//! of that owner. The snapshot keeps an old view whole while hours are sealed again under it; dropping waits for its
+//! readers (GC-1). Only the head goes on growing under a view. Not here: choosing tiers, merging tiers (`query`).
+
+mod contents;
+mod overlay;
+mod scan;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use schemas::keys::Family;
+use schemas::{Epoch, Hour, RetentionClass, TierMap, TimestampMs};
+
+pub use contents::Contents;
+pub use overlay::Overlay;
+pub(crate) use scan::ChunkReader;
+pub use scan::ScanStats;
+
+use crate::cursor::{Access, Cursor};
+use crate::db::Snapshot;
+use crate::head::Generation;
+use crate::publication::{Runs, State};
+use crate::readers::Ticket;
+
+/// See the module.
+#[derive(Debug)]
+pub struct View {
+    snapshot: Snapshot,
+    map: Arc<TierMap>,
+    runs: Arc<Runs>,
+    /// Oldest first; the last is the one that points arrive in.
+    generations: Vec<Arc<Generation>>,
+    checkpoint: Epoch,
+    floors: Arc<BTreeMap<RetentionClass, Hour>>,
+    number: u64,
+    _ticket: Ticket,
+}
+
+impl View {
+    pub(crate) fn new(snapshot: Snapshot, state: &State, number: u64, ticket: Ticket) -> Self {
+        let generations = state.ended.iter().chain(std::iter::once(&state.active)).map(Arc::clone).collect();
+        Self {
+            snapshot,
+            map: Arc::clone(state.map()),
+            runs: Arc::clone(&state.runs),
+            generations,
+            checkpoint: state.checkpoint,
+            floors: Arc::clone(&state.floors),
+            number,
+            _ticket: ticket,
+        }
+    }
+
+    /// Who owns what.
+    pub fn map(&self) -> &TierMap {
+        &self.map
+    }
+
+    pub(crate) fn map_arc(&self) -> &Arc<TierMap> {
+        &self.map
+    }
+
+    /// Hours with a base in RocksDB or sealed into Delta, with the epoch that the base is through.
+    pub fn sealed_hours(&self) -> Vec<(Hour, Epoch)> {
+        self.map.sealed_through.iter().map(|(&hour, &through)| (hour, through)).collect()
+    }
+
+    /// Hours with points newer than their base, with the newest epoch that has such points.
+    pub fn overlay_hours(&self) -> Vec<(Hour, Epoch)> {
+        let mut newest: BTreeMap<Hour, Epoch> = BTreeMap::new();
+        for (&epoch, run) in self.runs.iter() {
+            for held in &run.hours {
+                if epoch > self.map.sealed_through(held.hour) || epoch > crate::through::of_raw(&self.map, held) {
+                    newest.insert(held.hour, epoch);
+                }
+            }
+        }
+        for generation in &self.generations {
+            newest.extend(generation.hours().into_keys().map(|hour| (hour, generation.epoch())));
+        }
+        newest.into_iter().collect()
+    }
+
+    /// Hours that some head generation holds points of.
+    pub fn head_hours(&self) -> BTreeSet<Hour> {
+        self.generations.iter().flat_map(|generation| generation.hours().into_keys()).collect()
+    }
+
+    /// Older points of a class are refused.
+    pub fn intake_floor(&self, class: RetentionClass) -> TimestampMs {
+        let raised = self.floors.get(&class).copied().unwrap_or_default();
+        raised.max(self.map.intake_floor(class)).start()
+    }
+
+    /// Everything up to this epoch is in runs.
+    pub fn checkpoint(&self) -> Epoch {
+        self.checkpoint
+    }
+
+    /// The epoch that points arrive in.
+    pub fn active_epoch(&self) -> Epoch {
+        self.generations.last().map_or(Epoch::ZERO, |active| active.epoch())
+    }
+
+    pub(crate) fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    pub(crate) fn generations(&self) -> &[Arc<Generation>] {
+        &self.generations
+    }
+
+    pub(crate) fn floors(&self) -> &BTreeMap<RetentionClass, Hour> {
+        &self.floors
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// A cursor over the keys of a family that begin with `prefix`; `None` when there is no such family.
+    pub(crate) fn cursor(&self, family: Family, prefix: &[u8], access: Access) -> Option<Cursor<'_>> {
+        let handle = self.snapshot.db().cf_handle(&family.to_string())?;
+        Some(Cursor::over(&self.snapshot, &handle, prefix, access))
+    }
+}

@@ -1,0 +1,17 @@
+//! The hot store's behaviour from outside, a file a subject. `given` holds the world that the stories play in.
+
+extern crate thermocline_hot as hot;
+
+#[path = "store/given.rs"]
+mod given;
+
+#[path = "store/acknowledged.rs"]
+mod acknowledged;
+#[path = "store/dropped.rs"]
+mod dropped;
+#[path = "store/interleaved.rs"]
+mod interleaved;
+#[path = "store/merged.rs"]
+mod merged;
+#[path = "store/sealed.rs"]
+mod sealed;

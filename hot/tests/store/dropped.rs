@@ -1,0 +1,135 @@
+//! Hours change their owner, and what nobody owns goes; never before (DROP-1, GC-1).
+
+use hot::HotError;
+use schemas::tier_map::{Form, Thresholds};
+use schemas::time::HourRange;
+use schemas::{Epoch, Hour, Resolution};
+
+use crate::given::{CLASS, World, at, hour, one};
+
+#[test]
+fn runs_go_when_their_hours_are_sealed_and_their_readers_are_gone() {
+    let mut world = World::new();
+    world.append(&[(0, 0, 1.0), (0, at(1, 0), 1.0)]);
+    assert!(world.seal(hour(0)));
+    assert!(world.store().drop_unowned().expect("drops").runs.is_empty(), "the second hour needs the run");
+    assert!(world.seal(hour(1)));
+    let dropped = world.store().drop_unowned().expect("drops");
+    assert_eq!(dropped.runs, [Epoch(1)]);
+    assert!(!dropped.readers_in_the_way);
+    for n in 0..2 {
+        world.agrees(hour(n)).expect("from the base");
+    }
+}
+
+#[test]
+fn an_hour_that_is_not_archived_cannot_become_deltas() {
+    let mut world = World::new();
+    world.append(&[(0, 0, 1.0)]);
+    assert!(world.seal(hour(0)));
+    let store = world.store().clone();
+    let raise = |hot_lo: Hour, cold_lo: Hour| {
+        let guard = store.lock_hours(HourRange { start: Hour(0), end: hot_lo }).expect("free");
+        store.raise_thresholds(CLASS, Form::Raw1m, Resolution::Raw, Thresholds { hot_lo, cold_lo }, &guard)
+    };
+    assert!(matches!(raise(hour(1), Hour(0)), Err(HotError::OutOfOrder { .. })));
+    drop(store);
+    assert!(world.archive(hour(0)));
+    world.raise(hour(1), Hour(0));
+    world.agrees(hour(0)).expect("from the archive");
+}
+
+#[test]
+fn archived_days_are_dropped_as_families_and_answers_stay() {
+    let mut world = World::new();
+    for n in 0..24 {
+        world.append(&[(0, at(n, 5), 1.0), (1, at(n, 60_000), 2.0)]);
+    }
+    world.append(&[(0, at(24, 0), 1.0)]);
+    for n in 0..25 {
+        assert!(world.seal(hour(n)));
+    }
+    for n in 0..24 {
+        assert!(world.archive(hour(n)));
+    }
+    world.raise(hour(24), Hour(0));
+    // A late point of a dropped hour: it overlays the archive.
+    world.append(&[(0, at(3, 7), 9.0)]);
+    let dropped = world.store().drop_unowned().expect("drops");
+    assert_eq!(dropped.families.len(), 1, "the day's chunks; the week's hours are needed for later days: {dropped:?}");
+    assert!(dropped.families[0].starts_with("raw1m_"));
+    world.reopen();
+    for n in 0..25 {
+        world.agrees(hour(n)).expect("from whoever owns it");
+    }
+    assert!(world.seal(hour(3)), "base from the archive");
+    for n in 0..25 {
+        world.agrees(hour(n)).expect("after the late seal");
+    }
+    assert!(world.store().view().overlay_hours().is_empty());
+}
+
+#[test]
+fn what_was_archived_is_remembered_with_the_versions() {
+    let mut world = World::new();
+    world.append(&[(0, 0, 1.0)]);
+    assert!(world.seal(hour(0)) && world.archive(hour(0)));
+    world.reopen();
+    let view = world.store().view();
+    assert!(view.map().is_archived(CLASS, hour(0)));
+    assert_eq!(view.map().delta.raw, Some(1));
+    drop(view);
+    world.append(&[(0, 5, 1.0)]);
+    assert!(world.seal(hour(0)));
+    assert!(!world.store().view().map().is_archived(CLASS, hour(0)), "sealed again, and not archived again");
+}
+
+#[test]
+fn expired_hours_free_their_series_and_refuse_points() {
+    let mut world = World::new();
+    world.append(&[(0, 0, 1.0), (1, at(48, 0), 1.0)]);
+    assert!(world.seal(hour(0)) && world.seal(hour(48)));
+    world.raise(hour(48), hour(48));
+    let dropped = world.store().drop_unowned().expect("drops");
+    assert_eq!(dropped.series_forgotten, 1);
+    assert_eq!(world.store().index().series_count(), 1);
+    assert_eq!(world.store().intake_floor(), hour(48).start());
+    world.reopen();
+    assert_eq!(world.store().index().series_count(), 1);
+}
+
+#[test]
+fn a_series_in_the_head_is_not_forgotten() {
+    let mut world = World::new();
+    world.append(&[(0, at(48, 0), 1.0)]);
+    assert!(world.seal(hour(48)));
+    world.raise(hour(48), hour(48));
+    world.append(&[(5, at(48, 9), 1.0)]);
+    let dropped = world.store().drop_unowned().expect("drops");
+    assert_eq!(dropped.series_forgotten, 0);
+    world.agrees(hour(48)).expect("both series");
+}
+
+#[test]
+fn a_reader_of_an_old_view_is_waited_for() {
+    let mut world = World::new();
+    world.append(&[(0, 0, 1.0)]);
+    world.flush();
+    let old = world.store().view();
+    assert!(world.seal(hour(0)));
+    let guard = world.store().lock_hours(one(hour(0))).expect("free");
+    drop(guard);
+    let store = world.store().clone();
+    let dropping = std::thread::spawn(move || store.drop_unowned());
+    let address = [world.address(0)];
+    let mut seen = 0;
+    old.overlay(hour(0), Epoch::ZERO)
+        .expect("readable")
+        .expect("the run is newer than nothing")
+        .read(&address, &mut |_, points| seen += points.len())
+        .expect("the run is still there");
+    assert_eq!(seen, 1);
+    drop(old);
+    let dropped = dropping.join().expect("no panic").expect("drops");
+    assert!(dropped.runs == [Epoch(1)] || dropped.readers_in_the_way);
+}

@@ -1,0 +1,181 @@
+//! Prometheus remote write 1.0: `prometheus.WriteRequest`, read in place.
+//!
+//! message ─▶ time series ─▶ canonical bytes, the short way ([`plain`]) or the general ─▶ batch; samples follow
+//!
+//! The reader is our own because this is the hottest path of the system and a generated decoder allocates twice a
+//! label (`docs/decisions/0003-own-remote-write-decoder.md`). Field numbers are those of `prompb/remote.proto` and
+//! `prompb/types.proto`. A value's bits are kept, so staleness markers survive. Exemplars and native histograms are
+//! counted and left out. Indexes of rejections are those of the time series in the message, from 0.
+
+use schemas::batch::MetricMetadata;
+use schemas::{PointBatch, RejectReason};
+
+use super::{Collector, DecodeError, Decoded, Origins, Scope};
+use crate::canonical::{Pair, require_utf8, settle, write_series};
+
+mod plain;
+mod protobuf;
+#[cfg(test)]
+mod tests;
+
+use plain::PlainLabels;
+use protobuf::{Field, Reader};
+
+/// Decodes a plain (no longer snappy) `WriteRequest`.
+pub fn decode(body: &[u8], scope: Scope<'_>, batch: &mut PointBatch) -> Result<Decoded, DecodeError> {
+    let mut request = Request {
+        out: Collector::new(scope, batch, Origins::of_groups()),
+        scratch: Scratch::default(),
+        series_seen: 0,
+    };
+    let mut reader = Reader::new(body);
+    // Fields we do not know are skipped, as protobuf asks, here and below.
+    while let Some(field) = reader.next_field()? {
+        match field {
+            (1, Field::Bytes(series)) => request.time_series(reader.within(series))?,
+            (3, Field::Bytes(metadata)) => request.metadata(reader.within(metadata))?,
+            _ => {}
+        }
+    }
+    Ok(request.out.decoded)
+}
+
+/// Memory that is used again for each time series.
+#[derive(Default)]
+struct Scratch<'a> {
+    plain: PlainLabels,
+    pairs: Vec<Pair<'a>>,
+    samples: Vec<(i64, f64)>,
+    canonical: Vec<u8>,
+}
+
+struct Request<'s, 'b, 'a> {
+    out: Collector<'s, 'b>,
+    scratch: Scratch<'a>,
+    series_seen: u64,
+}
+
+impl<'a> Request<'_, '_, 'a> {
+    fn time_series(&mut self, mut reader: Reader<'a>) -> Result<(), DecodeError> {
+        let whole = reader.clone();
+        let plain = self.scratch.plain.read(reader.rest(), self.out.scope.limits);
+        if let Some(labels_bytes) = plain {
+            reader.skip(labels_bytes)?;
+        }
+        let more_labels = self.samples(&mut reader)?;
+        let index = self.series_seen;
+        self.series_seen += 1;
+        let points = u64::try_from(self.scratch.samples.len()).unwrap_or(u64::MAX);
+        self.out.see(points)?;
+        if plain.is_some() && !more_labels {
+            self.push_samples(index, true);
+            return Ok(());
+        }
+        match self.canonical_labels(whole)? {
+            Ok(()) => self.push_samples(index, false),
+            Err(reason) => self.out.reject(index, points, reason),
+        }
+        Ok(())
+    }
+
+    /// Reads what is left of a series but its labels; says whether there are any.
+    fn samples(&mut self, reader: &mut Reader<'a>) -> Result<bool, DecodeError> {
+        self.scratch.samples.clear();
+        let mut labels = false;
+        while let Some(field) = reader.next_field()? {
+            match field {
+                (1, Field::Bytes(_)) => labels = true,
+                (2, Field::Bytes(sample)) => self.scratch.samples.push(sample_of(reader.within(sample))?),
+                (3, Field::Bytes(_)) => self.out.decoded.dropped.exemplars += 1,
+                (4, Field::Bytes(_)) => self.out.decoded.dropped.histograms += 1,
+                _ => {}
+            }
+        }
+        Ok(labels)
+    }
+
+    /// Makes the labels of a series canonical, wherever in the message and in whatever order they stand. The outer
+    /// error is about the message, the inner one about this series.
+    fn canonical_labels(&mut self, mut reader: Reader<'a>) -> Result<Result<(), RejectReason>, DecodeError> {
+        let Scratch { pairs, canonical, .. } = &mut self.scratch;
+        pairs.clear();
+        while let Some(field) = reader.next_field()? {
+            if let (1, Field::Bytes(label)) = field {
+                pairs.push(label_of(reader.within(label))?);
+            }
+        }
+        let limits = self.out.scope.limits;
+        Ok(require_utf8(pairs).and_then(|()| settle(pairs, limits)).and_then(|()| write_series(pairs, canonical)))
+    }
+
+    fn push_samples(&mut self, index: u64, plain: bool) {
+        let Self { out, scratch, .. } = self;
+        let canonical = if plain { scratch.plain.canonical() } else { &scratch.canonical };
+        let mut begun = false;
+        for &(timestamp_ms, value) in &scratch.samples {
+            match out.admit(timestamp_ms) {
+                Err(reason) => out.reject(index, 1, reason),
+                Ok(()) => {
+                    if !begun {
+                        out.begin_series(canonical);
+                        begun = true;
+                    }
+                    out.push(index, timestamp_ms, value);
+                }
+            }
+        }
+    }
+
+    fn metadata(&mut self, mut reader: Reader<'a>) -> Result<(), DecodeError> {
+        let (mut metric, mut said) = ("", MetricMetadata::default());
+        let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).unwrap_or("");
+        while let Some(field) = reader.next_field()? {
+            match field {
+                (1, Field::Varint(kind)) => said.kind = kind_of(kind).map(str::to_owned),
+                (2, Field::Bytes(name)) => metric = text(reader.slice(name)),
+                (4, Field::Bytes(help)) => said.help = non_empty(text(reader.slice(help))),
+                (5, Field::Bytes(unit)) => said.unit = non_empty(text(reader.slice(unit))),
+                _ => {}
+            }
+        }
+        if !metric.is_empty() && metric.len() <= self.out.scope.limits.label_value_bytes {
+            self.out.batch.describe(metric, said);
+        }
+        Ok(())
+    }
+}
+
+fn label_of<'a>(mut reader: Reader<'a>) -> Result<Pair<'a>, DecodeError> {
+    let mut pair: Pair<'a> = (b"", b"");
+    while let Some(field) = reader.next_field()? {
+        match field {
+            (1, Field::Bytes(name)) => pair.0 = reader.slice(name),
+            (2, Field::Bytes(value)) => pair.1 = reader.slice(value),
+            _ => {}
+        }
+    }
+    Ok(pair)
+}
+
+fn sample_of(mut reader: Reader<'_>) -> Result<(i64, f64), DecodeError> {
+    let (mut timestamp_ms, mut value) = (0_i64, 0.0_f64);
+    while let Some(field) = reader.next_field()? {
+        match field {
+            (1, Field::Fixed64(bits)) => value = f64::from_bits(bits),
+            (2, Field::Varint(bits)) => timestamp_ms = bits.cast_signed(),
+            _ => {}
+        }
+    }
+    Ok((timestamp_ms, value))
+}
+
+/// `MetricMetadata.MetricType`.
+fn kind_of(number: u64) -> Option<&'static str> {
+    let kinds = ["counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset"];
+    let at = usize::try_from(number).ok()?.checked_sub(1)?;
+    kinds.get(at).copied()
+}
+
+fn non_empty(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}

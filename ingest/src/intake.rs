@@ -1,0 +1,269 @@
+//! A request from its body to its answer.
+//!
+//! body ─▶ decompress ─▶ decode ─▶ one [`Sink::append`] ─▶ rejections traced back to the body ─▶ [`IngestOutcome`]
+//!
+//! All good points of a request are appended at once or not at all. Blocking: callers run it off the async workers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use runtime::Clock;
+use schemas::reject::Appended;
+use schemas::{PointBatch, TimeRange};
+use thiserror::Error;
+
+use crate::body::{self, BodyError, ContentEncoding};
+use crate::decode::line_protocol::{self, Precision};
+use crate::decode::prom_text::{self, Dialect};
+use crate::decode::{DecodeError, Decoded, Dropped, Rejected, Rejections, Scope, json, remote_write};
+use crate::limits::Limits;
+use crate::metrics::IngestMetrics;
+
+/// Batches kept for their memory. More requests than this at once allocate their own.
+const SPARE_BATCHES_MAX: usize = 8;
+/// A batch that grew beyond this many bytes gives its memory back.
+const SPARE_BATCH_BYTES_MAX: usize = 16 << 20;
+
+/// Where points go. The store is one; tests and forwarders are others.
+pub trait Sink: Send + Sync {
+    /// The times at which points are taken now.
+    fn intake_window(&self) -> TimeRange;
+
+    /// Takes a batch: durable and visible on return. On an error nothing of it is.
+    fn append(&self, batch: &PointBatch) -> Result<Appended, SinkError>;
+}
+
+/// Why a sink took nothing.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum SinkError {
+    /// Try again; HTTP 503 with `Retry-After`.
+    #[error("the store is busy, try again in {} s", retry_after.as_secs_f64())]
+    Busy { retry_after: Duration },
+    /// HTTP 500.
+    #[error("the store failed: {0}")]
+    Failed(String),
+}
+
+/// How a request speaks, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    Json,
+    RemoteWrite,
+    LineProtocol,
+    PromText,
+}
+
+impl Protocol {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::RemoteWrite => "remote_write",
+            Self::LineProtocol => "line_protocol",
+            Self::PromText => "prom_text",
+        }
+    }
+}
+
+/// A protocol with what the request says about it besides the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Json(json::Framing),
+    RemoteWrite,
+    LineProtocol(Precision),
+    PromText(Dialect),
+}
+
+impl Format {
+    pub fn protocol(self) -> Protocol {
+        match self {
+            Self::Json(_) => Protocol::Json,
+            Self::RemoteWrite => Protocol::RemoteWrite,
+            Self::LineProtocol(_) => Protocol::LineProtocol,
+            Self::PromText(_) => Protocol::PromText,
+        }
+    }
+
+    /// Decodes a plain body into `batch`.
+    pub fn decode(self, plain: &[u8], scope: Scope<'_>, batch: &mut PointBatch) -> Result<Decoded, DecodeError> {
+        match self {
+            Self::Json(framing) => json::decode(plain, framing, scope, batch),
+            Self::RemoteWrite => remote_write::decode(plain, scope, batch),
+            Self::LineProtocol(precision) => line_protocol::decode(plain, precision, scope, batch),
+            Self::PromText(dialect) => prom_text::decode(plain, dialect, scope, batch),
+        }
+    }
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngestOutcome {
+    /// The sender's name for the request, or one made here.
+    pub batch_id: String,
+    /// Points that are durable and queryable.
+    pub accepted: u64,
+    /// Points that were refused: how many, and the first of them with index and reason.
+    pub rejections: Rejections,
+    /// Left out without fault of the sender.
+    pub dropped: Dropped,
+}
+
+impl IngestOutcome {
+    /// Points refused.
+    pub fn rejected(&self) -> u64 {
+        self.rejections.points()
+    }
+}
+
+/// Why nothing of a request was taken.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum IntakeError {
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+}
+
+impl IntakeError {
+    /// Whether the same request may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Body(error) => error.is_retryable(),
+            Self::Decode(error) => error.is_retryable(),
+            Self::Sink(SinkError::Busy { .. } | SinkError::Failed(_)) => true,
+        }
+    }
+
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Body(_) | Self::Decode(_) => "refused",
+            Self::Sink(SinkError::Busy { .. }) => "busy",
+            Self::Sink(SinkError::Failed(_)) => "failed",
+        }
+    }
+}
+
+/// The one door for points by HTTP. Shared by all requests.
+pub struct Intake {
+    sink: Arc<dyn Sink>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    metrics: IngestMetrics,
+    spare: Mutex<Vec<PointBatch>>,
+    /// Makes batch ids of one process differ from each other, and from those of its last life.
+    batches: AtomicU64,
+}
+
+impl std::fmt::Debug for Intake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Intake").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Intake {
+    pub fn new(sink: Arc<dyn Sink>, clock: Arc<dyn Clock>, limits: Limits, metrics: IngestMetrics) -> Self {
+        let batches = AtomicU64::new(clock.now_ms().cast_unsigned() << 20);
+        Self { sink, clock, limits, metrics, spare: Mutex::new(Vec::new()), batches }
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Takes a request. On an error nothing of it was taken.
+    pub fn ingest(&self, format: Format, encoding: ContentEncoding, body: &[u8]) -> Result<IngestOutcome, IntakeError> {
+        let mut batch = self.spare.lock().pop().unwrap_or_default();
+        let result = self.take(format, encoding, body, &mut batch);
+        self.keep(batch);
+        let protocol = format.protocol();
+        match &result {
+            Ok(outcome) => {
+                self.metrics.request(protocol, if outcome.rejections.is_empty() { "accepted" } else { "partial" });
+                self.metrics.points(protocol, outcome.accepted, &outcome.rejections, outcome.dropped);
+            }
+            Err(error) => self.metrics.request(protocol, error.outcome()),
+        }
+        result
+    }
+
+    fn take(
+        &self,
+        format: Format,
+        encoding: ContentEncoding,
+        body: &[u8],
+        batch: &mut PointBatch,
+    ) -> Result<IngestOutcome, IntakeError> {
+        let started = Instant::now();
+        let plain = body::decompress(encoding, body, self.limits.body_bytes_max)?;
+        let scope = Scope { now_ms: self.clock.now_ms(), window: self.sink.intake_window(), limits: &self.limits };
+        let decoded = format.decode(&plain, scope, batch)?;
+        self.metrics.decoded(format.protocol(), plain.len(), started.elapsed());
+        let nothing = batch.is_empty() && batch.metadata().is_empty();
+        let appended = if nothing { Appended::default() } else { self.sink.append(batch)? };
+        let mut rejections = decoded.rejections;
+        trace_back(&appended, batch, &decoded.origins, &mut rejections);
+        debug_assert_eq!(
+            appended.accepted + rejections.points(),
+            decoded.points_seen,
+            "every point of a request is either accepted or refused, and is so once"
+        );
+        Ok(IngestOutcome {
+            batch_id: decoded.batch_id.unwrap_or_else(|| self.next_batch_id()),
+            accepted: appended.accepted,
+            rejections,
+            dropped: decoded.dropped,
+        })
+    }
+
+    fn keep(&self, mut batch: PointBatch) {
+        if batch.bytes() > SPARE_BATCH_BYTES_MAX {
+            return;
+        }
+        batch.clear();
+        let mut spare = self.spare.lock();
+        if spare.len() < SPARE_BATCHES_MAX {
+            spare.push(batch);
+        }
+    }
+
+    /// `b-` and eight hexadecimal digits: enough to find a request in a log.
+    fn next_batch_id(&self) -> String {
+        let number = self.batches.fetch_add(1, Ordering::Relaxed);
+        // The finalizer of SplitMix64, so that neighbours look different.
+        let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        format!("b-{:08x}", (mixed ^ (mixed >> 31)) >> 32)
+    }
+}
+
+/// Tells what the sink refused by the indexes of the body.
+fn trace_back(appended: &Appended, batch: &PointBatch, origins: &crate::decode::Origins, rejections: &mut Rejections) {
+    for (point, reason) in &appended.rejected_points {
+        rejections.add(Rejected { index: origins.index_of(*point), points: 1, reason: reason.clone() });
+    }
+    if appended.rejected_series.is_empty() {
+        return;
+    }
+    // First point and number of points of each series of the batch.
+    let mut points: Vec<(u32, u64)> = vec![(0, 0); batch.series_len()];
+    for (point, series) in (0_u32..).zip(batch.series_of()) {
+        let of_series = &mut points[*series as usize];
+        if of_series.1 == 0 {
+            of_series.0 = point;
+        }
+        of_series.1 += 1;
+    }
+    for (series, reason) in &appended.rejected_series {
+        let (first, count) = points[*series as usize];
+        if count > 0 {
+            rejections.add(Rejected { index: origins.index_of(first), points: count, reason: reason.clone() });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

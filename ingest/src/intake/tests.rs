@@ -1,0 +1,146 @@
+use parking_lot::Mutex;
+use runtime::ManualClock;
+use schemas::labels::Labels;
+use schemas::{RejectReason, TimestampMs};
+
+use super::*;
+
+const NOW_MS: i64 = 1_742_221_800_000;
+
+/// Takes every point, except of the metrics it is told to refuse, and remembers what it was given.
+#[derive(Default)]
+struct Memory {
+    appended: Mutex<Vec<(String, f64)>>,
+    refused_metric: Option<&'static str>,
+    refused_value: Option<f64>,
+    error: Option<SinkError>,
+}
+
+impl Sink for Memory {
+    fn intake_window(&self) -> TimeRange {
+        TimeRange::new(TimestampMs(NOW_MS - 1_000), TimestampMs(NOW_MS + 1_000)).expect("ordered")
+    }
+
+    #[expect(clippy::float_cmp, reason = "values go through unchanged")]
+    fn append(&self, batch: &PointBatch) -> Result<Appended, SinkError> {
+        if let Some(error) = &self.error {
+            return Err(error.clone());
+        }
+        let mut appended = Appended::default();
+        let metric =
+            |series: u32| Labels::from_canonical(batch.series(series).1).expect("canonical").metric().to_owned();
+        for series in 0..u32::try_from(batch.series_len()).expect("small") {
+            if Some(metric(series).as_str()) == self.refused_metric {
+                appended.rejected_series.push((series, RejectReason::NewSeriesPerDay { limit: 0 }));
+            }
+        }
+        for (i, (series, value)) in (0..).zip(batch.series_of().iter().zip(batch.values())) {
+            if Some(metric(*series).as_str()) == self.refused_metric {
+                continue;
+            }
+            if Some(*value) == self.refused_value {
+                appended.rejected_points.push((i, RejectReason::InvalidValue("refused".to_owned())));
+                continue;
+            }
+            self.appended.lock().push((metric(*series), *value));
+            appended.accepted += 1;
+        }
+        Ok(appended)
+    }
+}
+
+fn intake(sink: Memory) -> (Intake, Arc<Memory>) {
+    let sink = Arc::new(sink);
+    let clock = Arc::new(ManualClock::at(NOW_MS));
+    let limits = Limits { body_bytes_max: 1_000, ..Limits::default() };
+    (Intake::new(Arc::<Memory>::clone(&sink), clock, limits, IngestMetrics::default()), sink)
+}
+
+const LINES: Format = Format::LineProtocol(Precision::Millisecond);
+
+fn ingest(intake: &Intake, body: &str) -> Result<IngestOutcome, IntakeError> {
+    intake.ingest(LINES, ContentEncoding::Identity, body.as_bytes())
+}
+
+fn told(outcome: &IngestOutcome) -> Vec<(u64, u64, &'static str)> {
+    outcome.rejections.first().iter().map(|r| (r.index, r.points, r.reason.code())).collect()
+}
+
+#[test]
+fn good_points_are_appended_and_counted() {
+    let (intake, sink) = intake(Memory::default());
+    let outcome = ingest(&intake, "a v=1\nb v=2").expect("taken");
+    assert_eq!((outcome.accepted, outcome.rejected()), (2, 0));
+    assert_eq!(*sink.appended.lock(), [("a_v".to_owned(), 1.0), ("b_v".to_owned(), 2.0)]);
+    assert!(outcome.batch_id.starts_with("b-") && outcome.batch_id.len() == 10, "{}", outcome.batch_id);
+    assert_ne!(ingest(&intake, "a v=1").expect("taken").batch_id, outcome.batch_id);
+}
+
+#[test]
+fn what_the_sink_refuses_is_told_by_the_line_it_came_from() {
+    let (intake, sink) = intake(Memory { refused_metric: Some("b_v"), refused_value: Some(7.0), ..Memory::default() });
+    let outcome = ingest(&intake, "a v=1\nbad\nb v=2\n\na v=7,w=8\na v=3").expect("taken");
+    assert_eq!((outcome.accepted, outcome.rejected()), (3, 3));
+    assert_eq!(told(&outcome), [(2, 1, "malformed"), (3, 1, "new_series_per_day"), (5, 1, "invalid_value")]);
+    assert_eq!(sink.appended.lock().len(), 3);
+}
+
+#[test]
+fn a_busy_sink_makes_the_request_fail_as_a_whole_and_again() {
+    let busy = SinkError::Busy { retry_after: Duration::from_secs(2) };
+    let (intake, _) = intake(Memory { error: Some(busy.clone()), ..Memory::default() });
+    let error = ingest(&intake, "a v=1").expect_err("busy");
+    assert_eq!(error, IntakeError::Sink(busy));
+    assert!(error.is_retryable());
+}
+
+#[test]
+fn a_request_without_a_good_point_does_not_reach_the_sink() {
+    let (intake, sink) =
+        intake(Memory { error: Some(SinkError::Failed("must not be asked".to_owned())), ..Memory::default() });
+    let outcome = ingest(&intake, "bad\nworse").expect("told");
+    assert_eq!((outcome.accepted, outcome.rejected()), (0, 2));
+    assert!(sink.appended.lock().is_empty());
+}
+
+#[test]
+fn a_failed_request_leaves_nothing_for_the_next_one() {
+    let (intake, sink) = intake(Memory::default());
+    let broken = r#"[{"metric_name":"a","value":1},{]"#;
+    let json = Format::Json(json::Framing::Any);
+    let error = intake.ingest(json, ContentEncoding::Identity, broken.as_bytes()).expect_err("broken");
+    assert!(!error.is_retryable());
+    ingest(&intake, "b v=2").expect("taken");
+    assert_eq!(*sink.appended.lock(), [("b_v".to_owned(), 2.0)]);
+}
+
+#[test]
+fn compressed_bodies_are_bounded_by_what_they_hold() {
+    let (intake, _) = intake(Memory::default());
+    let packed = snap::raw::Encoder::new().compress_vec(&[b'#'; 1_001]).expect("small");
+    let error = intake.ingest(LINES, ContentEncoding::Snappy, &packed).expect_err("too large");
+    assert_eq!(error, IntakeError::Body(BodyError::TooLarge { limit: 1_000 }));
+}
+
+#[test]
+fn metrics_tell_what_happened_by_protocol_and_reason() {
+    let (intake, _) = intake(Memory { refused_metric: Some("b_v"), ..Memory::default() });
+    let mut registry = runtime::metrics::registry::Registry::with_prefix("thermocline");
+    intake.metrics.register(&mut registry);
+    ingest(&intake, "a v=1,s=\"x\"\nb v=1\nbad").expect("taken");
+    intake.ingest(LINES, ContentEncoding::Gzip, b"not gzip").expect_err("damaged");
+    let mut text = String::new();
+    runtime::metrics::encoding::text::encode(&mut text, &registry).expect("memory");
+    for line in [
+        r#"thermocline_ingested_samples_total{protocol="line_protocol"} 1"#,
+        r#"thermocline_rejected_samples_total{protocol="line_protocol",reason="malformed"} 1"#,
+        r#"thermocline_rejected_samples_total{protocol="line_protocol",reason="new_series_per_day"} 1"#,
+        r#"thermocline_dropped_samples_total{protocol="line_protocol",kind="string"} 1"#,
+        r#"thermocline_ingest_requests_total{protocol="line_protocol",outcome="partial"} 1"#,
+        r#"thermocline_ingest_requests_total{protocol="line_protocol",outcome="refused"} 1"#,
+        r#"thermocline_ingest_decode_seconds_count{protocol="line_protocol"} 1"#,
+        r#"thermocline_ingest_body_bytes_total{protocol="line_protocol"} 21"#,
+    ] {
+        assert!(text.contains(line), "{line} is missing in\n{text}");
+    }
+}

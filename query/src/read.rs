@@ -1,0 +1,100 @@
+//! Reads series from whatever tier owns each hour, with everything newer overlaid: the one read path of REST and SQL.
+//!
+//! work (hours × series) ─▶ local hours on the CPU pool ─▶ hours that Delta owns, as streams ─▶ repairs ─▶ [`Part`]s
+//!
+//! The read rule (storage.md §4): an hour is its owner's data ⊕ the runs and the head newer than the *through* of the
+//! owner that is read. Raw points merge by rank. A rollup of a series that the overlay touches in an hour is recomputed
+//! from the raw owner ⊕ overlay, since an overlay may correct a value inside it; rows of other series are used as
+//! they are. Where raw is kept nowhere any more, the row answers, and the answer says that it is incomplete.
+//!
+//! Nouns: a [`Partial`] is what one bucket of one series becomes (moments, a rollup, or the points themselves); a
+//! [`Part`] is a partial with its series and its bucket, which may be only the part of a bucket that one hour holds.
+//! Not here: which tier owns what (`router`), what becomes of parts (`range`, `sql`).
+
+mod cold;
+mod local;
+mod part;
+mod partial;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use ::cold::Archive;
+use hot::View;
+use runtime::CpuPool;
+use schemas::time::HourRange;
+
+pub(crate) use part::{Part, Parts};
+pub(crate) use partial::{Partial, Summary, values_of};
+
+use crate::error::QueryError;
+use crate::limits::{Budget, Stop};
+use crate::provenance::ProvenanceCollector;
+use crate::selection::{Routes, Selection};
+
+/// What one query reads with: one state of the store for its whole life.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(crate) view: Arc<View>,
+    pub(crate) archive: Arc<Archive>,
+    pub(crate) pool: CpuPool,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) stop: Stop,
+    pub(crate) provenance: Arc<ProvenanceCollector>,
+}
+
+/// A piece of a query: some hours of some series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Positions in the selection.
+    pub(crate) series: Range<usize>,
+    pub(crate) hours: HourRange,
+}
+
+/// What a piece of work is part of.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    pub(crate) selection: Arc<Selection>,
+    pub(crate) routes: Arc<Routes>,
+}
+
+impl Reader {
+    /// Reads a piece of work and hands its parts, sorted by series and time, to `finish`, on the CPU pool.
+    pub(crate) async fn read<P: Partial, T: Send + 'static>(
+        self: &Arc<Self>,
+        question: &Question,
+        work: Work,
+        finish: impl FnOnce(Parts<P>) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        self.stop.check()?;
+        let reader = Arc::clone(self);
+        let here = question.clone();
+        let all_local = !cold::has_cold(question, &work);
+        let local = {
+            let work = work.clone();
+            move || -> Result<local::LocalRead<P>, QueryError> { local::read(&reader, &here, &work) }
+        };
+        if all_local {
+            // One visit of the pool, unless something turns out to need Delta for a repair.
+            let done = self.pool.run(move || local().and_then(|read| read.finish_or_defer(finish))).await?;
+            return match done {
+                local::Finished::Done(value) => Ok(value),
+                local::Finished::Deferred(read, finish) => self.complete(question, read, finish).await,
+            };
+        }
+        let mut read = self.pool.run(local).await?;
+        cold::read(self, question, &work, &mut read).await?;
+        self.complete(question, read, finish).await
+    }
+
+    /// Repairs what needs raw points of Delta, then finishes on the pool.
+    async fn complete<P: Partial, T: Send + 'static>(
+        self: &Arc<Self>,
+        question: &Question,
+        mut read: local::LocalRead<P>,
+        finish: impl FnOnce(Parts<P>) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        cold::repair(self, question, &mut read).await?;
+        self.pool.run(move || finish(read.parts.sorted())).await
+    }
+}

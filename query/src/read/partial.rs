@@ -1,0 +1,287 @@
+//! What one bucket of one series becomes on its way through a query.
+
+use hot::{HotError, ScanStats, View};
+use schemas::points::is_stale;
+use schemas::rollup::{Bucket, Moments, Rollup, bucketize, moments_by_bucket};
+use schemas::{DurationMs, Hour, Points, Resolution, SeriesAddress};
+
+use crate::request::Agg;
+
+/// A monoid over time-ordered parts that every tier can give.
+pub(crate) trait Partial: Clone + Send + Sync + 'static {
+    /// Cuts settled points into buckets, in order.
+    fn cut(points: &Points, width: DurationMs, emit: &mut dyn FnMut(i64, Self));
+
+    /// Reads stored rows of an hour; `each` gets the index into `addresses` and the start of a bucket.
+    fn scan(
+        view: &View,
+        hour: Hour,
+        resolution: Resolution,
+        addresses: &[SeriesAddress],
+        each: &mut dyn FnMut(usize, i64, Self),
+    ) -> Result<ScanStats, HotError>;
+
+    /// Whether rows must come with their sketches.
+    const SKETCHES: bool;
+
+    /// From a row of Delta.
+    fn of_bucket(bucket: &Bucket) -> Self;
+
+    /// Appends a later part.
+    fn append(&mut self, later: &Self);
+
+    /// Memory beside the value itself.
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// A partial that answers for a bucket with one number.
+pub(crate) trait Summary: Partial {
+    fn moments(&self) -> &Moments;
+
+    /// Joins another series' part of the same bucket.
+    fn join(&mut self, other: &Self);
+
+    /// The `q`-quantile with the bound of its relative error (0: exact).
+    fn quantile(&self, q: f64) -> Option<(f64, f64)>;
+
+    /// The value of the bucket `[start, start + width)`, and the bound of its relative error.
+    fn value(&self, agg: Agg, start: i64, width: i64) -> Option<(f64, f64)> {
+        let moments = self.moments();
+        if moments.count == 0 {
+            return None;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a count of samples is far below 2^53")]
+        let exact = match agg {
+            Agg::Avg => moments.avg(),
+            Agg::Min => Some(moments.min),
+            Agg::Max => Some(moments.max),
+            Agg::Sum => Some(moments.sum),
+            Agg::Count => Some(moments.count as f64),
+            Agg::First => Some(moments.first),
+            Agg::Last => Some(moments.last),
+            Agg::Quantile(q) => return self.quantile(q),
+            // (b − 1 ms, b + w − 1 ms] holds the same points as [b, b + w).
+            Agg::Rate => moments.extrapolated_increase(start - 1, start + width - 1, true),
+            Agg::Increase => moments.extrapolated_increase(start - 1, start + width - 1, false),
+        };
+        exact.map(|value| (value, 0.0))
+    }
+}
+
+impl Partial for Moments {
+    const SKETCHES: bool = false;
+
+    fn cut(points: &Points, width: DurationMs, emit: &mut dyn FnMut(i64, Self)) {
+        moments_by_bucket(&points.timestamps, &points.values, width, emit);
+    }
+
+    fn scan(
+        view: &View,
+        hour: Hour,
+        resolution: Resolution,
+        addresses: &[SeriesAddress],
+        each: &mut dyn FnMut(usize, i64, Self),
+    ) -> Result<ScanStats, HotError> {
+        let width = resolution.width().unwrap_or(DurationMs::MINUTE);
+        view.scan_moments(hour, width, addresses, &mut |at, buckets| {
+            for &(start, moments) in buckets {
+                each(at, start, moments);
+            }
+        })
+    }
+
+    fn of_bucket(bucket: &Bucket) -> Self {
+        bucket.moments().closed()
+    }
+
+    fn append(&mut self, later: &Self) {
+        *self = self.combine(later);
+    }
+}
+
+impl Summary for Moments {
+    fn moments(&self) -> &Moments {
+        self
+    }
+
+    fn join(&mut self, other: &Self) {
+        *self = joined(self, other);
+    }
+
+    fn quantile(&self, _q: f64) -> Option<(f64, f64)> {
+        None
+    }
+}
+
+/// The moments of two series together. Count, sum, min and max are those of all points; first and last are by time,
+/// and where two series have the same time, the lesser is first and the greater last, so that order plays no part.
+/// Resets are a series' own and have no meaning here.
+fn joined(a: &Moments, b: &Moments) -> Moments {
+    match (a.count, b.count) {
+        (_, 0) => return *a,
+        (0, _) => return *b,
+        _ => {}
+    }
+    let mut both = a.combine(b);
+    let first = if (a.first_ts, OrderedFloat(a.first)) <= (b.first_ts, OrderedFloat(b.first)) { a } else { b };
+    let last = if (a.last_ts, OrderedFloat(a.last)) >= (b.last_ts, OrderedFloat(b.last)) { a } else { b };
+    (both.first_ts, both.first) = (first.first_ts, first.first);
+    (both.last_ts, both.last) = (last.last_ts, last.last);
+    both
+}
+
+/// Floats in IEEE 754 total order.
+struct OrderedFloat(f64);
+
+impl PartialEq for OrderedFloat {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.total_cmp(&other.0).is_eq()
+    }
+}
+
+impl PartialOrd for OrderedFloat {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.0.total_cmp(&other.0))
+    }
+}
+
+impl Partial for Rollup {
+    const SKETCHES: bool = true;
+
+    fn cut(points: &Points, width: DurationMs, emit: &mut dyn FnMut(i64, Self)) {
+        bucketize(&points.timestamps, &points.values, width, |bucket| {
+            emit(bucket.start.timestamp().0, bucket.closed());
+        });
+    }
+
+    fn scan(
+        view: &View,
+        hour: Hour,
+        resolution: Resolution,
+        addresses: &[SeriesAddress],
+        each: &mut dyn FnMut(usize, i64, Self),
+    ) -> Result<ScanStats, HotError> {
+        view.scan_buckets(hour, resolution, addresses, &mut |at, buckets| {
+            for bucket in buckets {
+                each(at, bucket.start.timestamp().0, bucket.closed());
+            }
+        })
+    }
+
+    fn of_bucket(bucket: &Bucket) -> Self {
+        bucket.closed()
+    }
+
+    fn append(&mut self, later: &Self) {
+        Rollup::append(self, later);
+    }
+
+    fn heap_bytes(&self) -> usize {
+        // An index and a count for each bin in use.
+        (self.sketch.positive().count() + self.sketch.negative().count()) * 12
+    }
+}
+
+impl Summary for Rollup {
+    fn moments(&self) -> &Moments {
+        &self.moments
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.moments = joined(&self.moments, &other.moments);
+        self.sketch.merge(&other.sketch);
+    }
+
+    fn quantile(&self, q: f64) -> Option<(f64, f64)> {
+        let value = Rollup::quantile(self, q)?;
+        let is = |end: f64| value.total_cmp(&end).is_eq();
+        let at_an_end = is(self.moments.min) || is(self.moments.max) || value.is_nan();
+        Some((value, if at_an_end { 0.0 } else { self.sketch.relative_error() }))
+    }
+}
+
+/// Points themselves: a part holds those of one hour. Coarser rows stand in with their averages.
+impl Partial for Points {
+    const SKETCHES: bool = false;
+
+    fn cut(points: &Points, _width: DurationMs, emit: &mut dyn FnMut(i64, Self)) {
+        if let Some(&first) = points.timestamps.first() {
+            emit(first, points.clone());
+        }
+    }
+
+    fn scan(
+        view: &View,
+        hour: Hour,
+        resolution: Resolution,
+        addresses: &[SeriesAddress],
+        each: &mut dyn FnMut(usize, i64, Self),
+    ) -> Result<ScanStats, HotError> {
+        Moments::scan(view, hour, resolution, addresses, &mut |at, start, moments| {
+            each(at, start, average(start, &moments));
+        })
+    }
+
+    fn of_bucket(bucket: &Bucket) -> Self {
+        average(bucket.start.timestamp().0, &bucket.moments().closed())
+    }
+
+    fn append(&mut self, later: &Self) {
+        self.extend_from(later);
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.len() * 16
+    }
+}
+
+/// The average of a bucket as a point at its start; nothing of a bucket without samples.
+fn average(start: i64, moments: &Moments) -> Points {
+    let mut points = Points::default();
+    if let Some(avg) = moments.avg() {
+        points.push(start, avg);
+    }
+    points
+}
+
+/// The points of a series that are values: staleness markers say that there is none.
+pub(crate) fn values_of(points: &Points) -> impl Iterator<Item = (i64, f64)> + '_ {
+    points.iter().filter(|(_, value)| !is_stale(*value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joining_series_does_not_depend_on_their_order() {
+        let a = Moments::from_points(&[1, 5], &[3.0, 7.0]);
+        let b = Moments::from_points(&[1, 4], &[2.0, 9.0]);
+        for both in [joined(&a, &b), joined(&b, &a)] {
+            assert_eq!((both.count, both.sum, both.min, both.max), (4, 21.0, 2.0, 9.0));
+            assert_eq!((both.first_ts, both.first, both.last_ts, both.last), (1, 2.0, 5, 7.0));
+        }
+        assert_eq!(joined(&Moments::EMPTY, &a), a);
+        assert_eq!(joined(&a, &Moments::EMPTY), a);
+    }
+
+    #[test]
+    fn a_bucket_without_samples_has_no_value() {
+        let stale = Moments::from_points(&[1], &[schemas::points::stale()]);
+        assert_eq!(stale.value(Agg::Count, 0, 60_000), None);
+    }
+
+    #[test]
+    fn rate_is_prometheus_rate_of_the_same_points() {
+        // 0, 10, …, 50 s in a minute: the window (−1 ms, 59.999 s]; sampled 50 s, extrapolated to both ends.
+        let ts: Vec<i64> = (0..6).map(|i| i * 10_000).collect();
+        let counter: Vec<f64> = (0..6).map(|i| f64::from(i) * 5.0 + 100.0).collect();
+        let moments = Moments::from_points(&ts, &counter);
+        let (increase, _) = moments.value(Agg::Increase, 0, 60_000).expect("two samples");
+        let (rate, _) = moments.value(Agg::Rate, 0, 60_000).expect("two samples");
+        assert!((increase - 30.0).abs() < 1e-9, "{increase}");
+        assert!((rate - 0.5).abs() < 1e-9, "{rate}");
+    }
+}

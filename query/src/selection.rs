@@ -1,0 +1,155 @@
+//! The series of a query, in the order in which they are read, and their routes.
+//!
+//! matchers → index → series by address → groups of one (class, metric) → a route a group
+//!
+//! A series is named by its position here in all partial results.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use hot::SeriesInfo;
+use schemas::{DurationMs, Hour, MetricId, RetentionClass, SeriesAddress, SeriesId, TierMap, TimeRange};
+
+use crate::provenance::ProvenanceCollector;
+use crate::router::{Need, Segment, Source, route};
+
+/// Series, sorted by address, cut into groups that are routed alike.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    series: Vec<SeriesInfo>,
+    addresses: Vec<SeriesAddress>,
+    groups: Vec<MetricGroup>,
+}
+
+/// The series of one metric in one class.
+#[derive(Debug)]
+pub(crate) struct MetricGroup {
+    pub(crate) class: RetentionClass,
+    pub(crate) metric: MetricId,
+    pub(crate) name: Arc<str>,
+    /// Positions in the selection.
+    pub(crate) series: Range<usize>,
+    /// Series ids with their positions, sorted, to place what cold tables give.
+    by_id: Vec<(SeriesId, usize)>,
+}
+
+impl Selection {
+    /// Takes series in any order.
+    pub(crate) fn new(mut series: Vec<SeriesInfo>) -> Self {
+        if !series.is_sorted_by_key(|info| info.address) {
+            series.sort_by_key(|info| info.address);
+        }
+        let addresses: Vec<SeriesAddress> = series.iter().map(|info| info.address).collect();
+        let mut groups = Vec::new();
+        let mut start = 0;
+        for group in addresses.chunk_by(|a, b| (a.class, a.metric) == (b.class, b.metric)) {
+            let range = start..start + group.len();
+            start = range.end;
+            groups.push(MetricGroup::new(&series, range));
+        }
+        Self { series, addresses, groups }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    pub(crate) fn series(&self) -> &[SeriesInfo] {
+        &self.series
+    }
+
+    pub(crate) fn addresses(&self) -> &[SeriesAddress] {
+        &self.addresses
+    }
+
+    pub(crate) fn groups(&self) -> &[MetricGroup] {
+        &self.groups
+    }
+
+    /// The group that holds a position.
+    pub(crate) fn group_of(&self, series: usize) -> usize {
+        self.groups.partition_point(|group| group.series.end <= series)
+    }
+}
+
+impl MetricGroup {
+    fn new(all: &[SeriesInfo], series: Range<usize>) -> Self {
+        let first = &all[series.start];
+        let mut by_id: Vec<(SeriesId, usize)> = series.clone().map(|i| (all[i].series_id, i)).collect();
+        by_id.sort_unstable();
+        Self {
+            class: first.address.class,
+            metric: first.address.metric,
+            name: Arc::from(first.labels.metric()),
+            series,
+            by_id,
+        }
+    }
+
+    /// The position of a series id, if it is selected.
+    pub(crate) fn position(&self, id: SeriesId) -> Option<usize> {
+        let at = self.by_id.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        Some(self.by_id[at].1)
+    }
+
+    /// The ids of the series at these positions, sorted.
+    pub(crate) fn ids(&self, positions: &Range<usize>) -> Vec<SeriesId> {
+        self.by_id.iter().filter(|(_, at)| positions.contains(at)).map(|(id, _)| *id).collect()
+    }
+}
+
+/// Where each group of a selection is read, for one need over one range.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    pub(crate) need: Need,
+    /// The range, aligned to the need's buckets and cut to what storage can address.
+    pub(crate) range: TimeRange,
+    /// Segments of each group, in order.
+    groups: Vec<Vec<Segment>>,
+}
+
+impl Routes {
+    pub(crate) fn new(map: &TierMap, selection: &Selection, need: Need, range: TimeRange) -> Self {
+        let aligned = if need == Need::Points { range } else { range.align_outward(need.width()) };
+        let range = crate::router::addressable().intersect(aligned).unwrap_or(range);
+        let of = |group: &MetricGroup| route(map, group.class, group.metric, need, range);
+        Self { need, range, groups: selection.groups().iter().map(of).collect() }
+    }
+
+    /// The width at which stored data is cut before parts are combined: a bucket's, but at most an hour, since an
+    /// hour is read at a time.
+    pub(crate) fn part_width(&self) -> DurationMs {
+        self.need.width().min(DurationMs::HOUR)
+    }
+
+    pub(crate) fn segments(&self, group: usize) -> &[Segment] {
+        &self.groups[group]
+    }
+
+    /// Where an hour of a group is read.
+    pub(crate) fn source(&self, group: usize, hour: Hour) -> Option<Source> {
+        let segments = &self.groups[group];
+        let at = segments.partition_point(|segment| segment.range.end() <= hour.start());
+        segments.get(at).filter(|segment| segment.range.start() < hour.end()).and_then(|segment| segment.source)
+    }
+
+    /// Whether no part has to be answered by coarser data. What is dropped everywhere does not count: no other
+    /// question would bring it back.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.groups.iter().flatten().all(|segment| segment.source.is_none_or(|source| source.exact))
+    }
+
+    /// Drops the parts that only coarser data could answer.
+    pub(crate) fn exact_only(mut self) -> Self {
+        for segment in self.groups.iter_mut().flatten() {
+            segment.source = segment.source.filter(|source| source.exact);
+        }
+        self
+    }
+
+    pub(crate) fn tell(&self, collector: &ProvenanceCollector) {
+        for segments in &self.groups {
+            collector.routed(self.need, segments);
+        }
+    }
+}

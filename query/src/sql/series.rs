@@ -1,0 +1,91 @@
+//! The table `series`: the names of all series that any tier still has.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use hot::SeriesInfo;
+
+use super::BATCH_ROWS;
+use super::pushdown::{Condition, Narrowing, understand};
+use super::rows::series_column;
+use super::table::{select, series_fields};
+use crate::engine::Engine;
+
+/// The table, for one query.
+#[derive(Debug)]
+pub(super) struct SeriesTable {
+    schema: SchemaRef,
+    engine: Arc<Engine>,
+}
+
+impl SeriesTable {
+    pub(super) fn new(engine: Arc<Engine>) -> Self {
+        let mut fields = series_fields();
+        fields.push(Field::new("retention_class", DataType::Utf8View, false));
+        Self { schema: Arc::new(Schema::new(fields)), engine }
+    }
+
+    fn batch(&self, series: &[SeriesInfo]) -> Result<RecordBatch, DataFusionError> {
+        let every: Vec<&SeriesInfo> = series.iter().collect();
+        let columns: Result<Vec<ArrayRef>, DataFusionError> = self
+            .schema
+            .fields()
+            .iter()
+            .map(|field| match field.name().as_str() {
+                "retention_class" => {
+                    let classes = series.iter().map(|info| Some(info.address.class.name()));
+                    Ok(Arc::new(StringViewArray::from_iter(classes)) as ArrayRef)
+                }
+                name => series_column(name, &every),
+            })
+            .collect();
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns?)?)
+    }
+}
+
+#[async_trait]
+impl TableProvider for SeriesTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let narrowing = Narrowing::of(filters);
+        let mut series = match narrowing.range {
+            Some(_) => select(&self.engine, narrowing, None).await?,
+            None => Vec::new(),
+        };
+        series.sort_by(|a, b| (a.labels.metric(), a.series_id).cmp(&(b.labels.metric(), b.series_id)));
+        let batches: Result<Vec<RecordBatch>, _> = series.chunks(BATCH_ROWS).map(|chunk| self.batch(chunk)).collect();
+        let plan = MemorySourceConfig::try_new_exec(&[batches?], Arc::clone(&self.schema), projection.cloned())?;
+        Ok(plan)
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
+        let supports = |filter: &&Expr| match understand(filter) {
+            Some(Condition::Labels(_) | Condition::Ids(_) | Condition::Never) => TableProviderFilterPushDown::Exact,
+            Some(Condition::Time { .. }) | None => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(supports).collect())
+    }
+}

@@ -1,0 +1,220 @@
+//! The tables `samples`, `rollup_1m` and `rollup_1h`, over all tiers.
+//!
+//! filters → [`Narrowing`] → series from the index, range within the data → routes → [`MetricScan`]
+//!
+//! Only rows that are exact are given: an hour of which only coarser data is kept has no rows in a finer table, and the
+//! provenance says so. (REST answers such an hour with the coarser data; in SQL one asks the coarser table.)
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use hot::{SeriesInfo, View};
+use schemas::labels::METRIC_NAME;
+use schemas::tier_map::Owner;
+use schemas::{DurationMs, Hour, LabelMatcher, MatchOp, TimeRange};
+
+use super::pushdown::{Narrowing, understand};
+use super::scan::MetricScan;
+use crate::engine::Engine;
+use crate::error::QueryError;
+use crate::read::{Question, Reader};
+use crate::router::Need;
+use crate::selection::{Routes, Selection};
+
+/// Which table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Samples,
+    Rollup1m,
+    Rollup1h,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 3] = [Self::Samples, Self::Rollup1m, Self::Rollup1h];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Samples => "samples",
+            Self::Rollup1m => "rollup_1m",
+            Self::Rollup1h => "rollup_1h",
+        }
+    }
+
+    /// The width of a row's bucket; `None`: rows are points.
+    pub(super) fn width(self) -> Option<DurationMs> {
+        match self {
+            Self::Samples => None,
+            Self::Rollup1m => Some(DurationMs::MINUTE),
+            Self::Rollup1h => Some(DurationMs::HOUR),
+        }
+    }
+
+    fn schema(self) -> SchemaRef {
+        let required = |name: &str, kind: DataType| Field::new(name, kind, false);
+        let optional = |name: &str, kind: DataType| Field::new(name, kind, true);
+        let mut fields = series_fields();
+        fields.push(required("ts", timestamp_type()));
+        match self {
+            Self::Samples => fields.push(required("value", DataType::Float64)),
+            Self::Rollup1m | Self::Rollup1h => {
+                fields.extend(["count", "nan_count", "resets"].map(|name| required(name, DataType::Int64)));
+                let floats = ["sum", "min", "max", "avg", "p99", "first", "last", "increase"];
+                fields.extend(floats.map(|name| optional(name, DataType::Float64)));
+                fields.extend(["first_ts", "last_ts"].map(|name| required(name, timestamp_type())));
+            }
+        }
+        Arc::new(Schema::new(fields))
+    }
+
+    /// What has to be read for some columns: sketches only if a quantile is among them.
+    fn need(self, columns: &Schema) -> Need {
+        match self.width() {
+            None => Need::Points,
+            Some(width) if columns.column_with_name("p99").is_some() => Need::Sketches { width, every: false },
+            Some(width) => Need::Moments { width },
+        }
+    }
+}
+
+/// The columns that say which series a row is of.
+pub(super) fn series_fields() -> Vec<Field> {
+    vec![
+        Field::new("metric", DataType::Utf8View, false),
+        Field::new("labels", labels_type(), false),
+        Field::new("series_id", DataType::Int64, false),
+    ]
+}
+
+pub(super) fn timestamp_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Millisecond, Some(Arc::from("UTC")))
+}
+
+pub(super) fn labels_type() -> DataType {
+    let entry = Fields::from(vec![
+        Field::new("keys", DataType::Utf8, false),
+        Field::new("values", DataType::Utf8, true),
+    ]);
+    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entry), false)), true)
+}
+
+/// One table, for one query.
+#[derive(Debug)]
+pub(super) struct MetricTable {
+    kind: Kind,
+    schema: SchemaRef,
+    engine: Arc<Engine>,
+    reader: Arc<Reader>,
+}
+
+impl MetricTable {
+    pub(super) fn new(kind: Kind, engine: Arc<Engine>, reader: Arc<Reader>) -> Self {
+        Self { kind, schema: kind.schema(), engine, reader }
+    }
+
+    async fn question(&self, columns: &Schema, filters: &[Expr]) -> Result<Option<Question>, QueryError> {
+        let narrowing = Narrowing::of(filters);
+        let Some(range) = self.rows_range(narrowing.range, extent(&self.reader.view)) else { return Ok(None) };
+        let series = self.series(narrowing, range).await?;
+        if series.is_empty() {
+            return Ok(None);
+        }
+        self.reader.provenance.matched(series.len());
+        let selection = Arc::new(Selection::new(series));
+        let routes = Routes::new(self.reader.view.map(), &selection, self.kind.need(columns), range).exact_only();
+        routes.tell(&self.reader.provenance);
+        Ok(Some(Question { selection, routes: Arc::new(routes) }))
+    }
+
+    /// The time to read: of rollups, the buckets that *start* in the asked time.
+    fn rows_range(&self, asked: Option<TimeRange>, extent: Option<TimeRange>) -> Option<TimeRange> {
+        let range = asked?.intersect(extent?)?;
+        let Some(width) = self.kind.width() else { return Some(range) };
+        let starts = TimeRange::new(range.start().ceil_to(width), range.end().ceil_to(width)).ok()?;
+        (!starts.is_empty()).then_some(starts)
+    }
+
+    async fn series(&self, narrowing: Narrowing, range: TimeRange) -> Result<Vec<SeriesInfo>, QueryError> {
+        select(&self.engine, narrowing, Some(range)).await
+    }
+}
+
+/// The series that a narrowing leaves.
+pub(super) async fn select(
+    engine: &Engine,
+    narrowing: Narrowing,
+    range: Option<TimeRange>,
+) -> Result<Vec<SeriesInfo>, QueryError> {
+    if let Some(ids) = narrowing.ids {
+        let known = ids.into_iter().filter_map(|id| engine.store.index().by_series_id(id));
+        let matches = |info: &SeriesInfo| {
+            narrowing.matchers.iter().all(|matcher| matcher.matches(info.labels.get(matcher.name()).unwrap_or("")))
+        };
+        return Ok(known.filter(matches).collect());
+    }
+    let mut matchers = narrowing.matchers;
+    if matchers.iter().all(LabelMatcher::matches_absent) {
+        matchers.push(LabelMatcher::new(METRIC_NAME, MatchOp::NotEqual, "")?);
+    }
+    engine.select(matchers, range).await
+}
+
+/// From the first to the last hour that may hold data.
+fn extent(view: &View) -> Option<TimeRange> {
+    let map = view.map();
+    let overlay = view.overlay_hours();
+    let newer = overlay.iter().map(|(hour, _)| *hour);
+    let sealed = map.sealed_through.keys().copied();
+    let archived = map.archived_through.values().flat_map(|hours| hours.keys().copied());
+    let known = newer.chain(sealed).chain(archived);
+    // Hours that Delta owns from before this node's disk are in no list.
+    let inherited = map.thresholds.values().filter(|t| t.owner(t.cold_lo) == Owner::Cold).flat_map(|t| {
+        let unlisted = !map.archived_through.values().any(|hours| hours.range(..t.hot_lo).next().is_some());
+        unlisted.then_some([t.cold_lo, Hour(t.hot_lo.0 - 1)]).into_iter().flatten()
+    });
+    let (first, last) = known.chain(inherited).fold(None, |ends: Option<(Hour, Hour)>, hour| {
+        Some(ends.map_or((hour, hour), |(first, last)| (first.min(hour), last.max(hour))))
+    })?;
+    TimeRange::new(first.start(), last.end()).ok()
+}
+
+#[async_trait]
+impl TableProvider for MetricTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let columns = match projection {
+            Some(columns) => Arc::new(self.schema.project(columns)?),
+            None => Arc::clone(&self.schema),
+        };
+        let question = self.question(&columns, filters).await?;
+        Ok(Arc::new(MetricScan::new(self.kind, columns, Arc::clone(&self.reader), question)))
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
+        let supports = |filter: &&Expr| match understand(filter) {
+            Some(_) => TableProviderFilterPushDown::Exact,
+            None => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(supports).collect())
+    }
+}

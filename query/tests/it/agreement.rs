@@ -1,0 +1,173 @@
+//! Random series through every tier: each answer equals the model's, by REST and by SQL (AGREE-1).
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array as _, Float64Array, Int64Array, MapArray, StringArray, StringViewArray};
+use arrow::array::{RecordBatch, TimestampMillisecondArray};
+use futures::TryStreamExt as _;
+use kit::oracle::{Agg, GroupAgg};
+use kit::strategies::{Shape, workload};
+use kit::{Arrival, Question, Workload};
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use query::Granularity;
+use schemas::time::{HOUR_MS, MINUTE_MS};
+use schemas::{DurationMs, LabelMatcher, MatchOp, PointBatch, Retention};
+
+use crate::given::{Given, MIDNIGHT, hours, metric, range, request_of};
+
+/// Workloads, each through all tiers.
+const WORKLOADS: usize = 4;
+
+fn workloads() -> Vec<Workload> {
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&kit::seed().to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let shape = Shape { series: 3..9, points: 5..250, span: hours(0, 7) };
+    let strategy = workload(&["up", "requests_total"], shape);
+    (0..WORKLOADS).map(|_| strategy.new_tree(&mut runner).expect("draws").current()).collect()
+}
+
+impl Given {
+    fn arrive(&mut self, workload: &Workload, arrivals: &[Arrival]) {
+        let mut batch = PointBatch::new();
+        let series: Vec<u32> = workload.series.iter().map(|labels| batch.add_canonical(labels.as_bytes())).collect();
+        for arrival in arrivals {
+            batch.push(series[arrival.series], arrival.timestamp_ms, arrival.value);
+            self.oracle.append(&workload.series[arrival.series], arrival.timestamp_ms, arrival.value);
+        }
+        let appended = self.store.append(&batch).expect("appends");
+        assert_eq!(appended.accepted, batch.len() as u64, "{appended:?}");
+    }
+
+    async fn agrees_with_the_model(&self, when: &str) {
+        let any = || vec![LabelMatcher::new("__name__", MatchOp::Regex, ".+").expect("compiles")];
+        for span in [hours(0, 8), range(MIDNIGHT + HOUR_MS + 61_001, MIDNIGHT + 4 * HOUR_MS + 59_999)] {
+            self.agrees(&Question::raw(any(), span), when).await;
+            for width in [DurationMs::MINUTE, DurationMs::HOUR, DurationMs::DAY] {
+                for (_, agg) in Agg::ALL {
+                    self.agrees(&Question::buckets(metric("up"), span, width, agg), when).await;
+                    let merged = Question { group_by: Some(vec![]), ..Question::buckets(any(), span, width, agg) };
+                    self.agrees(&merged, when).await;
+                }
+                for (_, group_agg) in GroupAgg::ALL {
+                    let counted = Question::buckets(metric("requests_total"), span, width, Agg::Rate);
+                    self.agrees(&Question { group_agg: Some(group_agg), ..counted }, when).await;
+                }
+            }
+        }
+        self.sql_agrees_with_rest(when).await;
+    }
+
+    async fn sql_agrees_with_rest(&self, when: &str) {
+        let span = range(MIDNIGHT + 30 * MINUTE_MS, MIDNIGHT + 6 * HOUR_MS);
+        let any = vec![LabelMatcher::new("__name__", MatchOp::Regex, ".+").expect("compiles")];
+        let within = format!("ts >= to_timestamp_millis({}) AND ts < to_timestamp_millis({})", span.start().0, span.end().0);
+        for (table, column, granularity, agg) in [
+            ("samples", "value", Granularity::Raw, query::Agg::Last),
+            ("rollup_1m", "avg", Granularity::Minute, query::Agg::Avg),
+            ("rollup_1m", "p99", Granularity::Minute, query::Agg::Quantile(0.99)),
+            ("rollup_1h", "sum", Granularity::Hour, query::Agg::Sum),
+            ("rollup_1h", "max", Granularity::Hour, query::Agg::Max),
+        ] {
+            // Rollup rows are named by their start, so an hour that begins before the range has none in it.
+            let from = if granularity == Granularity::Hour { hours(1, 6) } else { span };
+            let mut request = request_of(&Question::raw(any.clone(), from));
+            (request.granularity, request.agg) = (granularity, agg);
+            let rest = self.ask(request).await.expect("answers");
+            let expected: BTreeMap<Row, Option<u64>> = rest
+                .series
+                .iter()
+                .flat_map(|series| {
+                    let name = (series.metric.clone(), series.labels.clone());
+                    series.points.iter().map(move |(ts, value)| ((name.clone(), *ts), value.map(f64::to_bits)))
+                })
+                .collect();
+            let sql = format!("SELECT metric, labels, ts, {column} FROM {table} WHERE {within}");
+            let got = rows(&self.sql(&sql).await);
+            assert_eq!(got.len(), expected.len(), "{when}: {sql}");
+            for (row, value) in &expected {
+                assert_eq!(got.get(row), Some(value), "{when}: {sql}: {row:?}");
+            }
+            let counted = self.sql(&format!("SELECT count(*) FROM {table} WHERE {within}")).await;
+            let count = counted[0].column(0).as_any().downcast_ref::<Int64Array>().expect("a count").value(0);
+            assert_eq!(usize::try_from(count), Ok(expected.len()), "{when}: {table}");
+        }
+    }
+
+    pub(crate) async fn sql(&self, query: &str) -> Vec<RecordBatch> {
+        let answer = self.engine.sql(query).await.unwrap_or_else(|e| panic!("{query}: {e}"));
+        answer.stream.try_collect().await.unwrap_or_else(|e| panic!("{query}: {e}"))
+    }
+}
+
+/// Metric and labels, and the time.
+type Row = ((String, Vec<(String, String)>), i64);
+
+fn rows(batches: &[RecordBatch]) -> BTreeMap<Row, Option<u64>> {
+    let mut out = BTreeMap::new();
+    for batch in batches {
+        let metrics = batch.column(0).as_any().downcast_ref::<StringViewArray>().expect("metric");
+        let labels = batch.column(1).as_any().downcast_ref::<MapArray>().expect("labels");
+        let times = batch.column(2).as_any().downcast_ref::<TimestampMillisecondArray>().expect("ts");
+        let values = batch.column(3).as_any().downcast_ref::<Float64Array>().expect("a float");
+        for row in 0..batch.num_rows() {
+            let entries = labels.value(row);
+            let text = |at: usize| entries.column(at).as_any().downcast_ref::<StringArray>().expect("text").clone();
+            let (names, texts) = (text(0), text(1));
+            let pairs = (0..names.len()).map(|i| (names.value(i).to_owned(), texts.value(i).to_owned())).collect();
+            let key = ((metrics.value(row).to_owned(), pairs), times.value(row));
+            let value = (!values.is_null(row)).then(|| values.value(row).to_bits());
+            assert!(out.insert(key, value).is_none(), "no row stands twice");
+        }
+    }
+    out
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_equals_the_model_through_all_tiers() {
+    for (number, workload) in workloads().iter().enumerate() {
+        let mut given = Given::empty_at(8).await;
+        let quarter = workload.arrivals.len() / 4;
+        let parts: Vec<&[Arrival]> = vec![
+            &workload.arrivals[..quarter],
+            &workload.arrivals[quarter..2 * quarter],
+            &workload.arrivals[2 * quarter..3 * quarter],
+            &workload.arrivals[3 * quarter..],
+        ];
+        let when = |what: &str| format!("workload {number}, {what}");
+        given.arrive(workload, parts[0]);
+        given.agrees_with_the_model(&when("in the head")).await;
+        given.flushed().await;
+        given.agrees_with_the_model(&when("flushed")).await;
+        given.sealed().await;
+        given.agrees_with_the_model(&when("sealed")).await;
+        given.arrive(workload, parts[1]);
+        given.agrees_with_the_model(&when("late points over sealed hours")).await;
+        given.flushed().await;
+        given.archived().await;
+        given.agrees_with_the_model(&when("archived, late points in runs")).await;
+        given.sealed().await;
+        given.archived().await;
+        given.agrees_with_the_model(&when("sealed and archived again")).await;
+        let two_hours = DurationMs::hours(2);
+        let only_cold = Retention {
+            hot_raw: two_hours,
+            warm_rollup_1m: two_hours,
+            warm_rollup_1h: two_hours,
+            ..Retention::default()
+        };
+        given.retained(only_cold).await;
+        given.agrees_with_the_model(&when("older hours only in Delta")).await;
+        given.arrive(workload, parts[2]);
+        given.agrees_with_the_model(&when("late points over Delta")).await;
+        given.flushed().await;
+        given.agrees_with_the_model(&when("late runs over Delta")).await;
+        given.sealed().await;
+        given.archived().await;
+        given.agrees_with_the_model(&when("sealed into Delta")).await;
+        given.arrive(workload, parts[3]);
+        given.agrees_with_the_model(&when("more late points over Delta")).await;
+    }
+}

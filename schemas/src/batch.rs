@@ -1,0 +1,161 @@
+//! A batch of points as decoders build it and the store takes it: columnar, series by reference.
+//!
+//! decoder ─▶ `series(labels) → index`, `push(index, ts, value)` ─▶ store: resolve each series once, append columns
+//!
+//! A batch owns one arena for the canonical label bytes of all its series, so building it allocates a handful of
+//! times whatever its size. The same series may stand in a batch more than once.
+
+use std::collections::BTreeMap;
+
+use crate::ids::SeriesHash;
+use crate::labels::{LabelError, canonicalize, hash_canonical};
+
+/// Where a series' canonical label bytes lie in the arena of the batch, and their hash.
+#[derive(Debug, Clone, Copy)]
+struct SeriesEntry {
+    start: u32,
+    end: u32,
+    hash: SeriesHash,
+}
+
+/// What a sender said of a metric.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MetricMetadata {
+    pub unit: Option<String>,
+    pub kind: Option<String>,
+    pub help: Option<String>,
+}
+
+/// Points of many series, in arrival order.
+#[derive(Debug, Clone, Default)]
+pub struct PointBatch {
+    arena: Vec<u8>,
+    series: Vec<SeriesEntry>,
+    series_of: Vec<u32>,
+    timestamps: Vec<i64>,
+    values: Vec<f64>,
+    metadata: BTreeMap<String, MetricMetadata>,
+}
+
+impl PointBatch {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Empties the batch and keeps its memory.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.series.clear();
+        self.series_of.clear();
+        self.timestamps.clear();
+        self.values.clear();
+        self.metadata.clear();
+    }
+
+    /// Adds a series by its labels, metric name included, in any order; `pairs` is left sorted.
+    /// Returns its index in this batch.
+    pub fn add_series(&mut self, pairs: &mut Vec<(&str, &str)>) -> Result<u32, LabelError> {
+        let start = self.arena.len();
+        canonicalize(pairs, &mut self.arena)?;
+        let hash = hash_canonical(&self.arena[start..]);
+        Ok(self.push_entry(start, hash))
+    }
+
+    /// Adds a series by canonical bytes that are known to be valid.
+    pub fn add_canonical(&mut self, canonical: &[u8]) -> u32 {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(canonical);
+        self.push_entry(start, hash_canonical(canonical))
+    }
+
+    fn push_entry(&mut self, start: usize, hash: SeriesHash) -> u32 {
+        let offset = |n: usize| u32::try_from(n).expect("a batch's labels stay below 4 GiB: bodies are bounded");
+        let entry = SeriesEntry { start: offset(start), end: offset(self.arena.len()), hash };
+        let index = offset(self.series.len());
+        self.series.push(entry);
+        index
+    }
+
+    /// Adds a point (timestamp in ms) of a series of this batch.
+    pub fn push(&mut self, series: u32, timestamp_ms: i64, value: f64) {
+        debug_assert!((series as usize) < self.series.len());
+        self.series_of.push(series);
+        self.timestamps.push(timestamp_ms);
+        self.values.push(value);
+    }
+
+    /// Remembers what the sender says of a metric; the last word of a batch wins, field by field.
+    pub fn describe(&mut self, metric: &str, said: MetricMetadata) {
+        let entry = self.metadata.entry(metric.to_owned()).or_default();
+        entry.unit = said.unit.or(entry.unit.take());
+        entry.kind = said.kind.or(entry.kind.take());
+        entry.help = said.help.or(entry.help.take());
+    }
+
+    /// Points in the batch.
+    pub fn len(&self) -> usize {
+        self.timestamps.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.timestamps.is_empty()
+    }
+
+    /// Series entries in the batch, repeats counted.
+    pub fn series_len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// Hash and canonical label bytes of a series.
+    pub fn series(&self, index: u32) -> (SeriesHash, &[u8]) {
+        let entry = &self.series[index as usize];
+        (entry.hash, &self.arena[entry.start as usize..entry.end as usize])
+    }
+
+    /// The index of each point's series.
+    pub fn series_of(&self) -> &[u32] {
+        &self.series_of
+    }
+
+    /// Each point's timestamp in ms.
+    pub fn timestamps(&self) -> &[i64] {
+        &self.timestamps
+    }
+
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// What was said of metrics, by name.
+    pub fn metadata(&self) -> &BTreeMap<String, MetricMetadata> {
+        &self.metadata
+    }
+
+    /// Bytes that the batch holds in memory, for the bounds of queues.
+    pub fn bytes(&self) -> usize {
+        self.arena.len() + self.series.len() * size_of::<SeriesEntry>() + self.len() * 20
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::labels::Labels;
+
+    #[test]
+    fn a_batch_keeps_points_and_canonical_series() {
+        let mut batch = PointBatch::new();
+        let up = batch.add_series(&mut vec![("job", "a"), ("__name__", "up")]).expect("valid");
+        batch.push(up, 1_000, 1.0);
+        let labels = Labels::new([("__name__", "up"), ("job", "a")]).expect("valid");
+        assert_eq!(batch.series(up), (labels.hash(), labels.as_bytes()));
+        assert_eq!((batch.len(), batch.timestamps(), batch.values()), (1, &[1_000_i64][..], &[1.0][..]));
+    }
+
+    #[test]
+    fn a_refused_series_leaves_no_trace() {
+        let mut batch = PointBatch::new();
+        assert!(batch.add_series(&mut vec![("job", "a")]).is_err());
+        assert_eq!((batch.series_len(), batch.bytes()), (0, 0));
+    }
+}

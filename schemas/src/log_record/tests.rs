@@ -1,0 +1,119 @@
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn encoded(points: &LogPoints) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(&points.sids, &points.timestamps, &points.values, &mut bytes);
+    bytes
+}
+
+fn same(a: &LogPoints, b: &LogPoints) -> bool {
+    let bits = |points: &LogPoints| points.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    a.sids == b.sids && a.timestamps == b.timestamps && bits(a) == bits(b)
+}
+
+fn steady(series: u32, points: u32) -> LogPoints {
+    let mut out = LogPoints::default();
+    for i in 0..points {
+        for sid in 0..series {
+            out.sids.push(Sid(sid));
+            out.timestamps.push(1_700_000_000_000 + i64::from(i) * 10_000);
+            out.values.push(f64::from(i) + 0.25);
+        }
+    }
+    out
+}
+
+#[test]
+fn a_steady_senders_point_takes_little_over_eight_bytes() {
+    let scrape = steady(1_000, 1);
+    assert!(encoded(&scrape).len() < 8_040, "{}", encoded(&scrape).len());
+}
+
+#[test]
+fn a_changed_byte_anywhere_is_an_error() {
+    let bytes = encoded(&steady(3, 4));
+    for at in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 0x10;
+        assert!(decode(&changed, &mut LogPoints::default()).is_err(), "byte {at}");
+        assert!(decode(&bytes[..at], &mut LogPoints::default()).is_err(), "cut at {at}");
+    }
+}
+
+#[test]
+fn a_count_that_no_bytes_back_is_refused_before_memory_is_taken() {
+    let mut body = vec![VERSION, KIND_FLOAT];
+    put_uvarint(&mut body, u64::MAX / 9);
+    let checksum = crc32c::crc32c(&body);
+    body.extend_from_slice(&checksum.to_le_bytes());
+    assert!(matches!(decode(&body, &mut LogPoints::default()), Err(LogRecordError::Count { .. })));
+}
+
+#[test]
+fn golden_records_of_version_1_are_read_and_written_alike() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/log/v1");
+    let cases: [(&str, LogPoints); 3] = [
+        ("one_point.bin", LogPoints { sids: vec![Sid(7)], timestamps: vec![1_700_000_000_000], values: vec![0.5] }),
+        ("scrapes.bin", steady(5, 3)),
+        (
+            "disorder.bin",
+            LogPoints {
+                sids: vec![Sid(u32::MAX), Sid(0), Sid(u32::MAX)],
+                timestamps: vec![5, -3, i64::MAX],
+                values: vec![f64::from_bits(crate::points::STALE_BITS), -0.0, f64::INFINITY],
+            },
+        ),
+    ];
+    for (name, points) in cases {
+        let path = dir.join(name);
+        if std::env::var_os("GOLDEN_WRITE").is_some() && !path.exists() {
+            std::fs::create_dir_all(&dir).expect("a folder for golden files");
+            std::fs::write(&path, encoded(&points)).expect("a new golden file");
+        }
+        let golden = std::fs::read(&path).expect("a golden file");
+        let mut read = LogPoints::default();
+        decode(&golden, &mut read).expect("a golden record");
+        assert!(same(&read, &points), "{name}");
+        assert_eq!(encoded(&points), golden, "{name}");
+    }
+}
+
+#[test]
+fn the_fuzz_corpus_never_panics() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus/log_record");
+    for entry in std::fs::read_dir(corpus).into_iter().flatten().flatten() {
+        let bytes = std::fs::read(entry.path()).expect("a corpus file");
+        decode(&bytes, &mut LogPoints::default()).ok();
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_column_comes_back_bit_for_bit(
+        rows in proptest::collection::vec((any::<u32>(), any::<i64>(), any::<u64>()), 0..200),
+    ) {
+        let mut points = LogPoints::default();
+        for (sid, ts, bits) in rows {
+            points.sids.push(Sid(sid));
+            points.timestamps.push(ts);
+            points.values.push(f64::from_bits(bits));
+        }
+        let mut read = LogPoints::default();
+        decode(&encoded(&points), &mut read).expect("what was written");
+        prop_assert!(same(&read, &points));
+    }
+
+    #[test]
+    fn arbitrary_bytes_with_a_right_checksum_never_panic(mut body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        if let [version, kind, ..] = body.as_mut_slice() {
+            (*version, *kind) = (VERSION, KIND_FLOAT);
+        }
+        let checksum = crc32c::crc32c(&body);
+        body.extend_from_slice(&checksum.to_le_bytes());
+        decode(&body, &mut LogPoints::default()).ok();
+    }
+}

@@ -1,0 +1,258 @@
+//! The keys of a configuration, one struct a section. Defaults stand beside the keys.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use schemas::{DurationMs, Retention};
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+use super::units::{Bytes, Span};
+
+/// The whole configuration of `thermocline serve`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where everything is kept that is not in the object store.
+    pub(crate) data_dir: PathBuf,
+    /// This node's name in Delta and in logs; by default the one the data directory was created with.
+    pub(crate) node: Option<String>,
+    pub(crate) listen: SocketAddr,
+    pub(crate) object_store: ObjectStore,
+    pub(crate) durability: Durability,
+    pub(crate) head: Head,
+    pub(crate) seal: Seal,
+    pub(crate) archive: Archive,
+    pub(crate) retention: RetentionSection,
+    pub(crate) limits: Limits,
+    pub(crate) rest: Rest,
+    pub(crate) cors: Cors,
+    pub(crate) log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./data"),
+            node: None,
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464),
+            object_store: ObjectStore::default(),
+            durability: Durability::Normal,
+            head: Head::default(),
+            seal: Seal::default(),
+            archive: Archive::default(),
+            retention: RetentionSection::default(),
+            limits: Limits::default(),
+            rest: Rest::default(),
+            cors: Cors::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// Where the cold tier lies. An empty URL is `<data_dir>/cold`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ObjectStore {
+    pub(crate) url: String,
+    /// Passed to the store: `endpoint`, `region`, `allow_http`, `access_key_id`, …; values are never logged.
+    pub(crate) options: BTreeMap<String, String>,
+}
+
+/// When a point is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Durability {
+    /// In the write-ahead log: survives kill -9; a power loss may take the last second.
+    Normal,
+    /// On the disk: survives a power loss.
+    Sync,
+}
+
+/// Points that are not yet in a file of their own.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Head {
+    /// Bytes of log after which an epoch ends.
+    pub(crate) max_log: Bytes,
+    /// Age after which an epoch ends.
+    pub(crate) max_age: Span,
+    /// The cache for blocks of RocksDB files.
+    pub(crate) block_cache: Bytes,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self { max_log: Bytes::mib(512), max_age: Span(DurationMs::minutes(10)), block_cache: Bytes::mib(256) }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Seal {
+    /// How long after its end an hour is sealed for the first time.
+    pub(crate) lateness: Span,
+}
+
+impl Default for Seal {
+    fn default() -> Self {
+        Self { lateness: Span(DurationMs::minutes(10)) }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Archive {
+    /// How often sealed hours are committed to Delta.
+    pub(crate) every: Span,
+}
+
+impl Default for Archive {
+    fn default() -> Self {
+        Self { every: Span(DurationMs::hours(1)) }
+    }
+}
+
+/// A duration and where it was written.
+pub(crate) type Kept = Option<Spanned<Span>>;
+
+/// How long each tier keeps what; a key that is not written keeps its default.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RetentionSection {
+    #[serde(rename = "hot.raw")]
+    pub(crate) hot_raw: Kept,
+    #[serde(rename = "warm.rollup_1m")]
+    pub(crate) warm_rollup_1m: Kept,
+    #[serde(rename = "warm.rollup_1h")]
+    pub(crate) warm_rollup_1h: Kept,
+    #[serde(rename = "cold.raw")]
+    pub(crate) cold_raw: Kept,
+    #[serde(rename = "cold.rollup_1m")]
+    pub(crate) cold_rollup_1m: Kept,
+    #[serde(rename = "cold.rollup_1h")]
+    pub(crate) cold_rollup_1h: Kept,
+}
+
+impl RetentionSection {
+    /// The durations, with defaults for what is not written.
+    pub(crate) fn durations(&self) -> Retention {
+        let default = Retention::default();
+        let or = |kept: &Kept, default: DurationMs| kept.as_ref().map_or(default, |spanned| spanned.value.0);
+        Retention {
+            hot_raw: or(&self.hot_raw, default.hot_raw),
+            warm_rollup_1m: or(&self.warm_rollup_1m, default.warm_rollup_1m),
+            warm_rollup_1h: or(&self.warm_rollup_1h, default.warm_rollup_1h),
+            cold_raw: or(&self.cold_raw, default.cold_raw),
+            cold_rollup_1m: or(&self.cold_rollup_1m, default.cold_rollup_1m),
+            cold_rollup_1h: or(&self.cold_rollup_1h, default.cold_rollup_1h),
+        }
+    }
+}
+
+/// Bounds on what anybody may ask of the process; all are on by default.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// A request body, encoded or decoded.
+    pub(crate) body: Bytes,
+    /// All request bodies that are held at once.
+    pub(crate) bodies_in_flight: Bytes,
+    pub(crate) points_per_request: u64,
+    pub(crate) labels_per_series: usize,
+    pub(crate) label_name: Bytes,
+    /// A label value, and a metric name.
+    pub(crate) label_value: Bytes,
+    pub(crate) series_per_metric: u64,
+    pub(crate) new_series_per_second: u32,
+    pub(crate) new_series_per_day: u64,
+    /// Memory of one query.
+    pub(crate) query_memory: Bytes,
+    pub(crate) query_timeout: Span,
+    /// Series that one query may touch.
+    pub(crate) query_series: usize,
+    /// Points in one answer.
+    pub(crate) query_points: u64,
+    /// Queries that run at once.
+    pub(crate) queries: usize,
+    pub(crate) connections: usize,
+    /// Requests that are worked on at once, over all connections.
+    pub(crate) requests: usize,
+    /// How long a client may take to send its request headers, idle time of a kept connection included.
+    pub(crate) header_timeout: Span,
+    /// How long a client may take to send a request body.
+    pub(crate) body_timeout: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: Bytes::mib(32),
+            bodies_in_flight: Bytes::mib(512),
+            points_per_request: 2_000_000,
+            labels_per_series: 64,
+            label_name: Bytes::kib(1),
+            label_value: Bytes::kib(2),
+            series_per_metric: 5_000_000,
+            new_series_per_second: 500_000,
+            new_series_per_day: 50_000_000,
+            query_memory: Bytes::mib(512),
+            query_timeout: Span(DurationMs(30_000)),
+            query_series: 500_000,
+            query_points: 10_000_000,
+            queries: 64,
+            connections: 4_096,
+            requests: 1_024,
+            header_timeout: Span(DurationMs(60_000)),
+            body_timeout: Span(DurationMs(30_000)),
+        }
+    }
+}
+
+/// The dashboards' API.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Rest {
+    /// The labels that `{server_id}` may stand for, the first that finds a series wins.
+    pub(crate) server_labels: Vec<String>,
+    /// Points in an answer above which `granularity=auto` takes the next coarser one.
+    pub(crate) max_points: usize,
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        let labels = ["server_id", "instance", "host", "hostname"];
+        Self { server_labels: labels.map(str::to_owned).to_vec(), max_points: 1_500 }
+    }
+}
+
+/// Which web pages may read answers from a browser.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Cors {
+    /// Origins such as `https://grafana.example.org`; `*` allows all, and none is the default.
+    pub(crate) origins: Vec<String>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormatName {
+    Logfmt,
+    Json,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// A level, or a filter such as `info,thermocline_hot=debug`.
+    pub(crate) level: String,
+    pub(crate) format: LogFormatName,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormatName::Logfmt }
+    }
+}

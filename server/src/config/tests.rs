@@ -1,0 +1,121 @@
+use std::collections::HashMap;
+use std::path::Path;
+
+use schemas::DurationMs;
+
+use super::sections::Config;
+use super::{Overrides, entries, from_file, from_text, retention_of_json};
+
+fn parse(text: &str) -> Result<Config, super::ConfigError> {
+    from_text(text, HashMap::from([("REGION".to_owned(), "eu-west-1".to_owned())]))
+}
+
+#[test]
+fn no_file_is_all_defaults() {
+    let config = from_file(None, &Overrides::default(), HashMap::new()).expect("defaults are valid");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:9464");
+    assert_eq!(entries::of(&config), entries::of(&parse("# nothing\n").expect("a comment is a configuration")));
+}
+
+#[test]
+fn the_skeleton_of_the_documentation_is_the_defaults() {
+    let text = r#"
+data_dir: ./data
+listen: 127.0.0.1:9464
+object_store: { url: "", options: {} }
+durability: normal
+seal: { lateness: 10m }
+archive: { every: 1h }
+retention: { hot.raw: 7d, warm.rollup_1m: 30d, warm.rollup_1h: 30d, cold.raw: 365d, cold.rollup_1m: 730d, cold.rollup_1h: 1825d }
+limits: { body: 32MiB, labels_per_series: 64, series_per_metric: 5000000, new_series_per_second: 500000, query_memory: 512MiB, query_timeout: 30s }
+"#;
+    assert_eq!(entries::changes(&Config::default(), &parse(text).expect("valid")), []);
+}
+
+#[test]
+fn the_example_file_is_valid() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/thermocline.yml");
+    from_file(Some(&path), &Overrides::default(), HashMap::new()).expect("the example is valid");
+}
+
+#[test]
+fn an_unknown_key_is_an_error_with_its_line() {
+    let error = parse("data_dir: x\nseal:\n  lateness: 10m\n  lateniss: 5m\n").expect_err("a typo");
+    assert_eq!(error.line(), Some(4));
+    assert!(error.to_string().contains("lateniss"), "{error}");
+}
+
+#[test]
+fn a_wrong_value_is_an_error_with_its_line() {
+    for (text, line, word) in [
+        ("limits:\n  body: 64Mi\n", 2, "64Mi"),
+        ("seal:\n  lateness: soon\n", 2, "soon"),
+        ("\nlisten: nowhere\n", 2, "socket"),
+        ("durability: maybe\n", 1, "maybe"),
+        ("data_dir: a\ndata_dir: b\n", 2, "data_dir"),
+    ] {
+        let error = parse(text).expect_err(text);
+        assert_eq!(error.line(), Some(line), "{error}");
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}
+
+#[test]
+fn cold_data_must_not_go_before_its_hot_copy() {
+    let error = parse("retention:\n  hot.raw: 30d\n  cold.raw: 10d\n").expect_err("too short");
+    assert_eq!(error.line(), Some(3));
+    assert!(error.to_string().contains("cold.raw (10d) must not be shorter than hot.raw (30d)"), "{error}");
+    assert!(parse("retention: { hot.raw: 10m }").is_err());
+}
+
+#[test]
+fn environment_variables_stand_for_values() {
+    let config = parse("object_store:\n  options:\n    region: ${REGION}\n").expect("valid");
+    assert_eq!(config.object_store.options["region"], "eu-west-1");
+    let error = parse("data_dir: x\nnode: ${NO_SUCH_NAME}\n").expect_err("not set");
+    assert_eq!(error.line(), Some(2));
+    assert!(error.to_string().contains("NO_SUCH_NAME"), "{error}");
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let overrides = Overrides { listen: Some("127.0.0.1:0".parse().expect("an address")), ..Overrides::default() };
+    let config = from_file(None, &overrides, HashMap::new()).expect("valid");
+    assert_eq!(config.listen.port(), 0);
+}
+
+#[test]
+fn a_reload_applies_retention_and_names_what_needs_a_restart() {
+    let old = parse("object_store: { options: { secret_access_key: a } }").expect("valid");
+    let new = parse("retention: { hot.raw: 3d }\nobject_store: { options: { secret_access_key: b } }\nlisten: '[::1]:1'")
+        .expect("valid");
+    let changes = entries::changes(&old, &new);
+    let told: Vec<(&str, &str, bool)> = changes.iter().map(|c| (c.key.as_str(), c.to.as_str(), c.applied)).collect();
+    assert_eq!(
+        told,
+        [
+            ("listen", "[::1]:1", false),
+            ("retention.hot.raw", "3d", true),
+            ("object_store.options.secret_access_key", "<secret>", false)
+        ]
+    );
+    assert_eq!(new.retention.durations().hot_raw, DurationMs::days(3));
+}
+
+#[test]
+fn an_error_never_shows_a_secret_from_the_environment() {
+    let environment = HashMap::from([("KEY".to_owned(), "hunter2".to_owned())]);
+    let error = from_text("limits:\n  body: ${KEY}\n", environment).expect_err("not a size");
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+}
+
+#[test]
+fn a_plan_takes_some_durations_and_keeps_the_rest() {
+    let current = schemas::Retention::default();
+    let planned = retention_of_json(br#"{"hot.raw": "3d"}"#, current).expect("valid");
+    assert_eq!((planned.hot_raw, planned.cold_raw), (DurationMs::days(3), current.cold_raw));
+    assert_eq!(retention_of_json(b"", current), Ok(current));
+    for wrong in [&br#"{"hot.row": "3d"}"#[..], br#"{"hot.raw": 3}"#, br#"{"hot.raw": "400d"}"#, b"{"] {
+        assert!(retention_of_json(wrong, current).is_err(), "{}", String::from_utf8_lossy(wrong));
+    }
+}

@@ -1,0 +1,151 @@
+//! Sizes (`64MiB`) and durations (`1h30m`, `15d`) as people write them in a configuration.
+
+use std::fmt;
+
+use schemas::DurationMs;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
+
+const UNITS: [(&str, u64); 10] = [
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+    ("kB", 1_000),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+    ("B", 1),
+];
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl Bytes {
+    pub(crate) const fn kib(n: u64) -> Self {
+        Self(n << 10)
+    }
+
+    pub(crate) const fn mib(n: u64) -> Self {
+        Self(n << 20)
+    }
+
+    /// As the length of something in memory.
+    pub(crate) fn as_usize(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    /// `64MiB`, `1.5GiB`, or a plain number of bytes. Binary and decimal units; what is meant must be written.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("invalid size {text:?}: write it as 512KiB, 64MiB or 2GiB");
+        let trimmed = text.trim();
+        let digits = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
+        let (number, unit) = (&trimmed[..digits], trimmed[digits..].trim());
+        let factor = match unit {
+            "" => 1,
+            unit => UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor).ok_or_else(wrong)?,
+        };
+        if let Ok(whole) = number.parse::<u64>() {
+            return whole.checked_mul(factor).map(Self).ok_or_else(wrong);
+        }
+        let fraction: f64 = number.parse().map_err(|_| wrong())?;
+        #[expect(clippy::cast_precision_loss, reason = "the factor is a power far below 2^53")]
+        let bytes = fraction * factor as f64;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in 0..2^53")]
+        if (0.0..9e15).contains(&bytes) { Ok(Self(bytes as u64)) } else { Err(wrong()) }
+    }
+}
+
+impl fmt::Display for Bytes {
+    /// The largest binary unit that divides it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        match units.iter().find(|(size, _)| self.0 != 0 && self.0 % size == 0) {
+            Some((size, unit)) => write!(f, "{}{unit}", self.0 / size),
+            None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SizeVisitor;
+        impl Visitor<'_> for SizeVisitor {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a size such as 64MiB")
+            }
+
+            fn visit_u64<E: Error>(self, bytes: u64) -> Result<Bytes, E> {
+                Ok(Bytes(bytes))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Bytes, E> {
+                Bytes::parse(text).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(SizeVisitor)
+    }
+}
+
+/// A length of time: Prometheus' durations, `15d` or `1h30m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Span(pub(crate) DurationMs);
+
+impl Span {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        promql::parse_duration(text)
+            .map(Self)
+            .map_err(|_| format!("invalid duration {text:?}: write it as 30s, 10m, 1h30m or 15d"))
+    }
+
+    pub(crate) fn as_std(self) -> std::time::Duration {
+        self.0.as_std()
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_in_binary_and_decimal_units() {
+        assert_eq!(Bytes::parse("64MiB"), Ok(Bytes(64 << 20)));
+        assert_eq!(Bytes::parse("64 MB"), Ok(Bytes(64_000_000)));
+        assert_eq!(Bytes::parse("1.5GiB"), Ok(Bytes(3 << 29)));
+        assert_eq!(Bytes::parse("4096"), Ok(Bytes(4_096)));
+        for wrong in ["", "MiB", "64Mi", "-1MiB", "64 parsecs", "99999999999TiB"] {
+            assert!(Bytes::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_print_their_largest_unit() {
+        assert_eq!(Bytes::mib(512).to_string(), "512MiB");
+        assert_eq!(Bytes(1_025).to_string(), "1025B");
+    }
+
+    #[test]
+    fn durations_are_read_as_prometheus_writes_them() {
+        assert_eq!(Span::parse("15d"), Ok(Span(DurationMs::days(15))));
+        assert_eq!(Span::parse("1h30m"), Ok(Span(DurationMs::minutes(90))));
+        assert!(Span::parse("15").is_err());
+        assert!(Span::parse("soon").is_err());
+    }
+}

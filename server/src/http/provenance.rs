@@ -1,0 +1,97 @@
+//! Provenance of an answer: as headers, and as JSON.
+//!
+//! Which tier answered which part of the range, at what resolution, how complete, and what was read for it.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use query::Provenance;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::instant::rfc3339;
+
+/// One part of the asked range.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SegmentShape {
+    start: String,
+    end: String,
+    /// `hot`, `warm` or `cold`; null where retention has left nothing.
+    tier: Option<&'static str>,
+    resolution: String,
+    complete: bool,
+}
+
+/// Where an answer comes from.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProvenanceShape {
+    tiers: Vec<&'static str>,
+    /// The resolution of the answer.
+    resolution: String,
+    complete: bool,
+    /// Two answers of one version saw the same tier map.
+    data_version: u64,
+    /// Bound on the relative error of a quantile; null where the answer is exact.
+    quantile_error: Option<f64>,
+    segments: Vec<SegmentShape>,
+    series_matched: u64,
+    points_read: u64,
+    rows_read: u64,
+    bytes_read: u64,
+    object_store_gets: u64,
+    elapsed_ms: f64,
+}
+
+impl ProvenanceShape {
+    pub(crate) fn of(provenance: &Provenance) -> Self {
+        Self {
+            tiers: provenance.tiers.iter().map(|tier| tier.as_str()).collect(),
+            resolution: provenance.resolution.to_owned(),
+            complete: provenance.complete,
+            data_version: provenance.data_version,
+            quantile_error: provenance.quantile_error,
+            segments: provenance.segments.iter().map(segment).collect(),
+            series_matched: provenance.series_matched,
+            points_read: provenance.points_read,
+            rows_read: provenance.rows_read,
+            bytes_read: provenance.bytes_read,
+            object_store_gets: provenance.object_store_gets,
+            elapsed_ms: milliseconds(provenance.timings.total),
+        }
+    }
+}
+
+fn segment(segment: &query::ProvenanceSegment) -> SegmentShape {
+    SegmentShape {
+        start: rfc3339(segment.start),
+        end: rfc3339(segment.end),
+        tier: segment.tier.map(schemas::tier_map::Tier::as_str),
+        resolution: segment.resolution.to_string(),
+        complete: segment.complete,
+    }
+}
+
+/// Adds the provenance headers.
+pub(crate) fn add_headers(headers: &mut HeaderMap, provenance: &Provenance) {
+    let timings = provenance.timings;
+    let tiers: Vec<&str> = provenance.tiers.iter().map(|tier| tier.as_str()).collect();
+    let mut set = |name: &'static str, value: String| {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    set("x-thermocline-tiers", tiers.join(","));
+    set("x-thermocline-resolution", provenance.resolution.to_owned());
+    set("x-thermocline-complete", provenance.complete.to_string());
+    set("x-thermocline-data-version", provenance.data_version.to_string());
+    if let Some(error) = provenance.quantile_error {
+        set("x-thermocline-quantile-error", format!("{error:.4}"));
+    }
+    let steps = [("select", timings.select), ("read", timings.read), ("total", timings.total)];
+    let steps = steps.map(|(step, took)| format!("{step};dur={:.3}", milliseconds(took)));
+    set("server-timing", steps.join(", "));
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}

@@ -1,0 +1,72 @@
+//! Which path goes where, and what wraps all of them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use tower_http::compression::CompressionLayer;
+
+use super::app::App;
+use super::{
+    admin, documents, health, influx, metrics_read, metrics_write, middleware, openapi, policies, prometheus_write,
+    self_metrics, sql, tiers,
+};
+
+/// All routes.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let mut router = push().merge(questions()).merge(operations()).with_state(Arc::clone(&app));
+    router = router.merge(Router::from(openapi::page()));
+    router = router.fallback(middleware::no_such_path).method_not_allowed_fallback(middleware::no_such_method);
+    if !app.cors_origins.is_empty() {
+        router = router.layer(middleware::cors(&app.cors_origins));
+    }
+    router
+        .layer(CompressionLayer::new())
+        .layer(from_fn(middleware::no_sniffing))
+        .layer(from_fn_with_state(app, middleware::observe))
+}
+
+fn push() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/v1/write", post(prometheus_write::remote_write))
+        .route("/api/v1/push", post(prometheus_write::remote_write))
+        .route("/api/v1/import/prometheus", post(prometheus_write::import_text))
+        .route("/write", post(influx::write_v1))
+        .route("/api/v2/write", post(influx::write_v2))
+        .route("/api/v3/write_lp", post(influx::write_v3))
+        .route("/ping", get(influx::ping).post(influx::ping))
+        .route("/query", get(influx::query).post(influx::query))
+}
+
+fn questions() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/metrics", get(metrics_read::by_labels).post(metrics_write::push))
+        .route("/api/metrics/{server_id}", get(metrics_read::of_server))
+        .route("/api/v1/sql", post(sql::sql))
+}
+
+fn operations() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(documents::index))
+        .route("/api/v1/openapi.json", get(documents::openapi))
+        .route("/problems", get(documents::problems))
+        .route("/problems/{slug}", get(documents::problem))
+        .route("/-/healthy", get(health::healthy))
+        .route("/livez", get(health::healthy))
+        .route("/health/live", get(health::healthy))
+        .route("/-/ready", get(health::ready))
+        .route("/readyz", get(health::ready))
+        .route("/health", get(health::health))
+        .route("/health/ready", get(health::health))
+        .route("/metrics", get(self_metrics::metrics))
+        .route("/-/reload", post(admin::reload))
+        .route("/api/v1/admin/flush", post(admin::flush))
+        .route("/api/v1/admin/seal", post(admin::seal))
+        .route("/api/v1/admin/archive", post(admin::archive))
+        .route("/api/v1/admin/retention", post(admin::retention))
+        .route("/api/v1/tiers", get(tiers::get))
+        .route("/api/v1/quarantine", get(tiers::quarantine))
+        .route("/api/v1/policies", get(policies::get))
+        .route("/api/v1/policies/plan", post(policies::plan))
+}

@@ -1,0 +1,32 @@
+//! `thermocline`: a tiered metrics store.
+//!
+//! command line ([`cli`]) ─▶ one of [`commands`];  `serve`: [`config`] ─▶ [`assemble`] the parts ─▶ [`http`]
+//!
+//! The only place where the parts meet. Exit codes: 0 done, 1 failed, 2 wrong usage.
+//! Not here: anything that could be tested without a process; it is in the crates of the parts.
+
+mod agent;
+mod assemble;
+mod cli;
+mod commands;
+mod config;
+mod demo;
+mod http;
+mod loadgen;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return commands::failed(&anyhow::Error::from(error).context("starting worker threads")),
+    };
+    match runtime.block_on(Box::pin(commands::run(cli))) {
+        Ok(code) => code,
+        Err(error) => commands::failed(&error),
+    }
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""Reads the four Delta tables below a local directory with DuckDB, an engine that is not ours.
+
+    read.py COLD_DIR
+
+Prints one JSON object: per table, rows of [series_id, hour in ms, count, sum, min, max], ordered; for `series`, rows of
+[series_id, metric, labels]. Staleness markers (NULL values) are not counted, as in the API.
+"""
+import glob
+import json
+import os
+import sys
+
+import duckdb
+import duckdb_extension_delta
+
+HOUR_MS = "epoch_ms(time_bucket(INTERVAL 1 HOUR, ts))"
+QUERIES = {
+    "raw": f"""
+        SELECT series_id, {HOUR_MS}, count(value), sum(value), min(value), max(value)
+        FROM delta_scan(?) WHERE value IS NOT NULL GROUP BY ALL ORDER BY ALL""",
+    "rollup_1m": f"""
+        SELECT series_id, {HOUR_MS}, sum(count)::BIGINT, sum(sum), min(min), max(max)
+        FROM delta_scan(?) WHERE count > 0 GROUP BY ALL ORDER BY ALL""",
+    "rollup_1h": f"""
+        SELECT series_id, {HOUR_MS}, count::BIGINT, sum, min, max
+        FROM delta_scan(?) WHERE count > 0 ORDER BY ALL""",
+    "series": "SELECT series_id, metric, labels FROM delta_scan(?) ORDER BY series_id",
+}
+
+
+def connect():
+    con = duckdb.connect()
+    pattern = os.path.join(os.path.dirname(duckdb_extension_delta.__file__), "extensions", "*", "delta.duckdb_extension")
+    con.execute(f"LOAD '{glob.glob(pattern)[0]}'")
+    con.execute("SET TimeZone = 'UTC'")
+    return con
+
+
+def main():
+    cold = sys.argv[1]
+    con = connect()
+    out = {}
+    for table, query in QUERIES.items():
+        out[table] = con.execute(query, [os.path.join(cold, table)]).fetchall()
+    json.dump(out, sys.stdout, default=str)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+//! What holds for any bytes that claim to be a row of rollups.
+
+use schemas::rollup_row::{checksum, decode_buckets, decode_moments, encode_buckets};
+use schemas::time::{DurationMs, Hour};
+
+/// Decodes the bytes as they are and with a right checksum, as minutes and as an hour.
+///
+/// # Panics
+/// If a decoder panics, or what decodes does not survive encoding.
+pub(crate) fn check(bytes: &[u8]) {
+    check_one(bytes);
+    if let Some((body, _)) = bytes.split_last_chunk::<4>() {
+        let mut forged = body.to_vec();
+        forged.extend_from_slice(&checksum(body).to_le_bytes());
+        check_one(&forged);
+    }
+}
+
+fn check_one(bytes: &[u8]) {
+    let hour = Hour(472_222).start();
+    for width in [DurationMs::MINUTE, DurationMs::HOUR] {
+        let mut buckets = Vec::new();
+        if decode_buckets(bytes, hour, width, true, &mut buckets).is_err() {
+            assert!(buckets.is_empty(), "an error leaves nothing behind");
+            continue;
+        }
+        let mut moments = Vec::new();
+        decode_moments(bytes, hour, width, &mut moments).expect("moments are a part of the row");
+        assert!(moments.iter().eq(buckets.iter().map(|bucket| bucket.moments()).collect::<Vec<_>>().iter()));
+
+        let has_sketches = buckets.iter().any(|bucket| bucket.open.sketch.count() > 0);
+        let mut again = Vec::new();
+        encode_buckets(width, hour, &buckets, has_sketches, &mut again);
+        let mut back = Vec::new();
+        decode_buckets(&again, hour, width, true, &mut back).expect("what was encoded decodes");
+        assert_eq!(buckets, back);
+        let whole = buckets.iter().map(|bucket| bucket.closed()).reduce(|all, next| all.combine(&next));
+        let _ = whole.and_then(|rollup| rollup.quantile(0.9));
+    }
+}

@@ -1,0 +1,3 @@
+//! System tests: a module a behaviour, so that listing this folder reads as the specification.
+
+mod architecture;

@@ -1,0 +1,1 @@
+//! System tests live in `main.rs`, the one test binary of this package.
