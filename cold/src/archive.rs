@@ -60,7 +60,6 @@ pub struct Archive {
     series: SeriesTable,
     scan: ScanContext,
     attempts: Attempts,
-    clock: Arc<dyn Clock>,
     metrics: Metrics,
 }
 
@@ -109,7 +108,6 @@ impl Archive {
             series: SeriesTable::new(series),
             scan: ScanContext::new(Arc::clone(&location.store))?,
             attempts: Attempts { process, next: AtomicU32::new(0), in_flight: Arc::default() },
-            clock,
             metrics,
         }))
     }
@@ -188,10 +186,6 @@ impl Archive {
 
     pub(crate) fn scan_context(&self) -> &ScanContext {
         &self.scan
-    }
-
-    pub(crate) fn clock(&self) -> &dyn Clock {
-        self.clock.as_ref()
     }
 
     pub(crate) fn begin_attempt(&self) -> AttemptGuard {

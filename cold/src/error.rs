@@ -6,7 +6,6 @@ use deltalake_core::kernel::transaction::TransactionError;
 use parquet::errors::ParquetError;
 use schemas::SeriesId;
 use schemas::file_tags::TagError;
-use schemas::object_path::PathError;
 use schemas::tier_map::ColdTable;
 use thiserror::Error;
 
@@ -79,10 +78,6 @@ impl ColdError {
 
     pub(crate) fn tag(path: &str, problem: &TagError) -> Self {
         Self::damaged("tag", path, problem)
-    }
-
-    pub(crate) fn path(path: &str, problem: &PathError) -> Self {
-        Self::damaged("name", path, problem)
     }
 }
 

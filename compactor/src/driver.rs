@@ -6,10 +6,12 @@
 //! quarantined with its reason, tried again after [`RETRY_QUARANTINED`], and holds back only itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cold::Archive;
+use futures::FutureExt;
 use hot::{FlushOutcome, Store};
 use parking_lot::Mutex;
 use runtime::metrics::registry::Registry;
@@ -208,7 +210,7 @@ impl Compactor {
             if stop.is_cancelled() {
                 break;
             }
-            match self.sealer.seal(hour).await {
+            match contained(self.sealer.seal(hour)).await {
                 Ok(Sealed::Done(stats)) => {
                     self.metrics.hours_sealed.inc();
                     self.metrics.points_sealed.inc_by(stats.points);
@@ -235,7 +237,7 @@ impl Compactor {
             if stop.is_cancelled() {
                 break;
             }
-            match self.archiver.archive(hour, class).await {
+            match contained(self.archiver.archive(hour, class)).await {
                 Ok(Archived::Committed(commit)) => {
                     self.metrics.hours_archived.inc();
                     self.metrics.rows_archived.inc_by(commit.rows);
@@ -360,4 +362,12 @@ impl Compactor {
     fn now(&self) -> TimestampMs {
         TimestampMs(self.clock.now_ms())
     }
+}
+
+/// Runs a job on one unit, so that a panic in it costs that unit only.
+async fn contained<T>(job: impl Future<Output = Result<T, CompactorError>>) -> Result<T, CompactorError> {
+    AssertUnwindSafe(job).catch_unwind().await.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(CompactorError::Panicked(text.unwrap_or("no message").to_owned()))
+    })
 }

@@ -16,7 +16,7 @@ pub enum CompactorError {
     /// A series of the hour is not in the index: its rows would lack their names.
     #[error("hour {hour}: series {sid} is not in the index")]
     UnknownSeries { hour: Hour, sid: u32 },
-    /// What was written differs from what was read.
-    #[error("hour {hour} has {found} points, but {expected} were expected")]
-    LostPoints { hour: Hour, expected: u64, found: u64 },
+    /// A defect: the job panicked. Its unit is set aside like any other failure.
+    #[error("the job panicked: {0}")]
+    Panicked(String),
 }

@@ -51,6 +51,21 @@ impl QueryError {
         Self::Internal { context: context.into(), retryable: false, source: None }
     }
 
+    /// The same error once more; of an internal one, the cause becomes part of the text.
+    pub(crate) fn said_again(&self) -> Self {
+        match self {
+            Self::BadRequest(text) => Self::BadRequest(text.clone()),
+            Self::Impossible { detail, errors } => Self::Impossible { detail: detail.clone(), errors: errors.clone() },
+            Self::TooLarge(text) => Self::TooLarge(text.clone()),
+            Self::Timeout { limit_ms } => Self::Timeout { limit_ms: *limit_ms },
+            Self::Overloaded => Self::Overloaded,
+            Self::Internal { context, retryable, source } => {
+                let cause = source.as_ref().map_or_else(String::new, |source| format!(": {source}"));
+                Self::Internal { context: format!("{context}{cause}"), retryable: *retryable, source: None }
+            }
+        }
+    }
+
     pub(crate) fn hot(source: hot::HotError) -> Self {
         let retryable = source.is_retryable();
         Self::Internal { context: "reading the hot tier failed".to_owned(), retryable, source: Some(Box::new(source)) }

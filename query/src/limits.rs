@@ -60,9 +60,9 @@ impl Budget {
         }
         self.used.fetch_sub(bytes, Ordering::Relaxed);
         Err(QueryError::TooLarge(format!(
-            "the query needs more than {} MiB of memory (limits.query_memory): ask for fewer series, a shorter range \
+            "the query needs more than {} KiB of memory (limits.query_memory): ask for fewer series, a shorter range \
              or a coarser granularity",
-            self.limit >> 20
+            self.limit >> 10
         )))
     }
 }

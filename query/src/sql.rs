@@ -103,7 +103,11 @@ impl From<DataFusionError> for QueryError {
             DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => Self::from(*inner),
             DataFusionError::Shared(shared) => match Arc::try_unwrap(shared) {
                 Ok(error) => Self::from(error),
-                Err(shared) => Self::internal(shared.to_string()),
+                // Several partitions hold the same error: what it says is all that can be taken from it.
+                Err(shared) => match ours(&shared) {
+                    Some(error) => error.said_again(),
+                    None => Self::internal(shared.to_string()),
+                },
             },
             DataFusionError::Collection(mut errors) if !errors.is_empty() => Self::from(errors.swap_remove(0)),
             DataFusionError::ResourcesExhausted(what) => Self::TooLarge(format!(
@@ -117,6 +121,14 @@ impl From<DataFusionError> for QueryError {
             // Syntax, unknown names, types that do not fit, division by zero, overflow: the query's own.
             wrong => Self::BadRequest(wrong.strip_backtrace()),
         }
+    }
+}
+
+/// An error of ours that DataFusion carries.
+fn ours(error: &DataFusionError) -> Option<&QueryError> {
+    match error.find_root() {
+        DataFusionError::External(inner) => inner.downcast_ref(),
+        _ => None,
     }
 }
 

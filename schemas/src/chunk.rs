@@ -37,8 +37,8 @@ use timestamps::{Spacing, TimestampEncoder, read_timestamps};
 pub const VERSION: u8 = 1;
 /// The second byte: points are floats. Native histograms will have their own.
 pub const KIND_FLOAT: u8 = 0;
-/// The most points that a chunk holds: more than an hour at a point every four milliseconds.
-pub const MAX_POINTS: usize = 1 << 20;
+/// The most points that a chunk holds: an hour has no more timestamps.
+pub const MAX_POINTS: usize = 3_600_000;
 
 const CHECKSUM_BYTES: usize = 4;
 

@@ -213,15 +213,35 @@ mod tests {
         }
     }
 
+    /// `kind numbers… hex`, a key a line.
     #[test]
-    fn the_bytes_of_keys_are_as_documented() {
-        let a = address(1, 0x0203_0405, 0x0607_0809);
-        assert_eq!(
-            run_key(Epoch(0x0a0b_0c0d), Hour(0x0e0f_1011), a),
-            [0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x10, 0x11, 1, 2, 3, 4, 5, 6, 7, 8, 9]
-        );
-        assert_eq!(sealed_key(Hour(0x0e0f_1011), a), [1, 0x0e, 0x0f, 0x10, 0x11, 2, 3, 4, 5, 6, 7, 8, 9]);
-        assert_eq!(log_key(0x0102), [0, 0, 0, 0, 0, 0, 1, 2]);
+    fn golden_keys_of_version_1_are_read_and_written_alike() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/keys/v1/keys.txt");
+        let text = std::fs::read_to_string(path).expect("golden keys");
+        for line in text.lines() {
+            let (what, hex) = line.rsplit_once(' ').expect("a key");
+            let key: Vec<u8> =
+                (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hex")).collect();
+            let numbers: Vec<u32> = what.split(' ').skip(1).map(|number| number.parse().expect("a number")).collect();
+            let class = |number: u32| u8::try_from(number).expect("a class");
+            match (what.split(' ').next().expect("a kind"), numbers.as_slice()) {
+                ("log", &[number]) => {
+                    assert_eq!((log_key(u64::from(number)).to_vec(), parse_log_key(&key)), (key, Ok(u64::from(number))));
+                }
+                ("run", &[epoch, hour, c, metric, sid]) => {
+                    let (epoch, hour, address) = (Epoch(epoch), Hour(hour), address(class(c), metric, sid));
+                    assert_eq!(parse_run_key(&key), Ok((epoch, hour, address)));
+                    assert_eq!(run_key(epoch, hour, address).to_vec(), key);
+                }
+                ("sealed", &[c, hour, metric, sid]) => {
+                    let (hour, address) = (Hour(hour), address(class(c), metric, sid));
+                    assert_eq!(parse_sealed_key(&key), Ok((hour, address)));
+                    assert_eq!(sealed_key(hour, address).to_vec(), key);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(text.lines().count() >= 6);
     }
 
     #[test]

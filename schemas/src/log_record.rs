@@ -92,17 +92,22 @@ pub fn encode(sids: &[Sid], timestamps: &[i64], values: &[f64], out: &mut Vec<u8
     for &value in values {
         put_f64(out, value);
     }
-    let checksum = crc32c::crc32c(&out[start..]);
+    let checksum = checksum(&out[start..]);
     out.extend_from_slice(&checksum.to_le_bytes());
+}
+
+/// The checksum of a record's bytes but the last four, which hold it.
+pub fn checksum(body: &[u8]) -> u32 {
+    crc32c::crc32c(body)
 }
 
 /// Replaces what is in `out` by the points of a record.
 pub fn decode(bytes: &[u8], out: &mut LogPoints) -> Result<(), LogRecordError> {
     out.clear();
     let split = bytes.len().checked_sub(CHECKSUM_BYTES).ok_or(ReadError::Truncated { at: bytes.len() })?;
-    let (body, checksum) = bytes.split_at(split);
-    let expected = u32::from_le_bytes(checksum.try_into().expect("split off four bytes"));
-    let found = crc32c::crc32c(body);
+    let (body, written) = bytes.split_at(split);
+    let expected = u32::from_le_bytes(written.try_into().expect("split off four bytes"));
+    let found = checksum(body);
     if expected != found {
         return Err(LogRecordError::Checksum { expected, found });
     }

@@ -7,6 +7,10 @@ use std::path::Path;
 
 #[path = "../../tests/fuzz/checks/chunk.rs"]
 mod chunk;
+#[path = "../../tests/fuzz/checks/log_record.rs"]
+mod log_record;
+#[path = "../../tests/fuzz/checks/meta.rs"]
+mod meta;
 #[path = "../../tests/fuzz/checks/rollup_row.rs"]
 mod rollup_row;
 
@@ -31,4 +35,14 @@ fn no_chunk_of_the_corpus_breaks_the_decoder() {
 #[test]
 fn no_rollup_row_of_the_corpus_breaks_the_decoder() {
     replay("rollup_row", rollup_row::check);
+}
+
+#[test]
+fn no_log_record_of_the_corpus_breaks_the_decoder() {
+    replay("log_record", log_record::check);
+}
+
+#[test]
+fn no_meta_record_of_the_corpus_breaks_the_decoder() {
+    replay("meta", meta::check);
 }

@@ -62,6 +62,11 @@ pub(crate) fn store_dir(data_dir: &std::path::Path) -> PathBuf {
     data_dir.join("hot")
 }
 
+/// Where the archive lies when no object store is named.
+pub(crate) fn cold_dir(data_dir: &std::path::Path) -> PathBuf {
+    data_dir.join("cold")
+}
+
 async fn store(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<hot::Store>> {
     let dir = store_dir(&config.data_dir);
     std::fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
@@ -84,7 +89,7 @@ async fn store(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<hot
 
 async fn archive(config: &Config, incarnation: &str) -> anyhow::Result<Arc<cold::Archive>> {
     let url = if config.object_store.url.is_empty() {
-        let dir = config.data_dir.join("cold");
+        let dir = cold_dir(&config.data_dir);
         std::fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
         let absolute = std::path::absolute(&dir).with_context(|| format!("finding {}", dir.display()))?;
         absolute.to_str().with_context(|| format!("{} is not UTF-8", dir.display()))?.to_owned()

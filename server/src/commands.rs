@@ -21,7 +21,12 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         // It sets up logging itself, for its file may say how.
         return Box::pin(serve::run(args, &cli.log)).await;
     }
-    init_logging(cli.log.level.as_deref().unwrap_or("info"), cli.log.format.unwrap_or(LogFormatName::Logfmt))?;
+    let level = match &cli.command {
+        Command::Agent(_) | Command::Loadgen(_) => "info",
+        // Their output is for the terminal; a log line there would be in its way.
+        _ => "warn",
+    };
+    init_logging(cli.log.level.as_deref().unwrap_or(level), cli.log.format.unwrap_or(LogFormatName::Logfmt))?;
     match cli.command {
         Command::Serve(_) => unreachable!("handled above"),
         Command::Check(CheckCommand::Config { files }) => check::config(&files),

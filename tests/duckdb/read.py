@@ -3,8 +3,9 @@
 
     read.py COLD_DIR
 
-Prints one JSON object: per table, rows of [series_id, hour in ms, count, sum, min, max], ordered; for `series`, rows of
-[series_id, metric, labels]. Staleness markers (NULL values) are not counted, as in the API.
+Prints one JSON object: per table, rows of [series_id, hour in ms, count, sum, min, max, rows, distinct timestamps],
+ordered; for `series`, rows of [series_id, metric, labels as an object]. Staleness markers (NULL values) are not counted,
+as in the API.
 """
 import glob
 import json
@@ -17,14 +18,14 @@ import duckdb_extension_delta
 HOUR_MS = "epoch_ms(time_bucket(INTERVAL 1 HOUR, ts))"
 QUERIES = {
     "raw": f"""
-        SELECT series_id, {HOUR_MS}, count(value), sum(value), min(value), max(value)
+        SELECT series_id, {HOUR_MS}, count(value), sum(value), min(value), max(value), count(*), count(DISTINCT ts)
         FROM delta_scan(?) WHERE value IS NOT NULL GROUP BY ALL ORDER BY ALL""",
     "rollup_1m": f"""
-        SELECT series_id, {HOUR_MS}, sum(count)::BIGINT, sum(sum), min(min), max(max)
+        SELECT series_id, {HOUR_MS}, sum(count)::BIGINT, sum(sum), min(min), max(max), count(*), count(DISTINCT ts)
         FROM delta_scan(?) WHERE count > 0 GROUP BY ALL ORDER BY ALL""",
     "rollup_1h": f"""
-        SELECT series_id, {HOUR_MS}, count::BIGINT, sum, min, max
-        FROM delta_scan(?) WHERE count > 0 ORDER BY ALL""",
+        SELECT series_id, {HOUR_MS}, sum(count)::BIGINT, sum(sum), min(min), max(max), count(*), count(DISTINCT ts)
+        FROM delta_scan(?) WHERE count > 0 GROUP BY ALL ORDER BY ALL""",
     "series": "SELECT series_id, metric, labels FROM delta_scan(?) ORDER BY series_id",
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
 };
 use arrow::buffer::NullBuffer;
 use schemas::points::is_stale;
@@ -103,6 +103,12 @@ impl MetricColumn {
 
     pub(crate) fn take(&mut self) -> StringArray {
         let runs = std::mem::take(&mut self.runs);
-        StringArray::from_iter_values(runs.iter().flat_map(|(name, rows)| std::iter::repeat_n(name, *rows)))
+        let rows = runs.iter().map(|(_, rows)| rows).sum();
+        let bytes = runs.iter().map(|(name, rows)| name.len() * rows).sum();
+        let mut column = StringBuilder::with_capacity(rows, bytes);
+        for (name, rows) in &runs {
+            column.append_value_n(name, *rows);
+        }
+        column.finish()
     }
 }

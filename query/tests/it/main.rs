@@ -1,5 +1,7 @@
 //! The engine over a real store and a real archive, judged by the naive model.
 
+extern crate thermocline_query as query;
+
 mod agreement;
 mod given;
 mod range;

@@ -137,7 +137,8 @@ async fn a_query_stays_within_its_memory() {
     let engine = given.engine_with(QueryLimits { memory_bytes: 20_000, ..QueryLimits::default() });
     let answer = engine.sql("SELECT metric, ts, count(*) FROM samples GROUP BY 1, 2").await.expect("plans");
     let error = answer.stream.try_collect::<Vec<_>>().await.expect_err("refused");
-    assert!(matches!(QueryError::from(error), QueryError::TooLarge(_)));
+    let refused = QueryError::from(error);
+    assert!(matches!(refused, QueryError::TooLarge(_)), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

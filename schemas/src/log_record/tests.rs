@@ -82,15 +82,6 @@ fn golden_records_of_version_1_are_read_and_written_alike() {
     }
 }
 
-#[test]
-fn the_fuzz_corpus_never_panics() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus/log_record");
-    for entry in std::fs::read_dir(corpus).into_iter().flatten().flatten() {
-        let bytes = std::fs::read(entry.path()).expect("a corpus file");
-        decode(&bytes, &mut LogPoints::default()).ok();
-    }
-}
-
 proptest! {
     #[test]
     fn every_column_comes_back_bit_for_bit(

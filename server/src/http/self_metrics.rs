@@ -16,6 +16,9 @@ use crate::telemetry::{OPENMETRICS, PROMETHEUS_TEXT};
 pub(crate) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> impl IntoResponse {
     // Whatever a scraper asks for, one of both is what it can read.
     let offers = ["text/plain", "application/openmetrics-text"];
+    if let Ok(parts) = app.gate.parts() {
+        parts.store.refresh_metrics();
+    }
     let (kind, body) = match media::accept(&headers, &offers) {
         Ok("application/openmetrics-text") => (OPENMETRICS, app.telemetry.openmetrics()),
         Ok(_) | Err(_) => (PROMETHEUS_TEXT, app.telemetry.prometheus_text()),

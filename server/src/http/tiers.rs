@@ -18,8 +18,15 @@ pub(crate) async fn get(Ready(parts): Ready) -> Result<Json<Value>, Problem> {
     let local = parts.ingest_pool.run(move || (store.view(), store.inventory())).await;
     let (view, inventory) = (local.0, local.1.map_err(|e| Problem::internal(&e))?);
     let cold = parts.archive.inventory().await.map_err(|e| Problem::internal(&e))?;
-    let map = view.map();
-    Ok(Json(json!({
+    let mut shape = map_shape(view.map());
+    shape["local"] = crate::commands::inspect::local_shape(&inventory);
+    shape["cold"] = crate::commands::inspect::cold_shape(&cold);
+    Ok(Json(shape))
+}
+
+/// The map itself.
+pub(crate) fn map_shape(map: &TierMap) -> Value {
+    json!({
         "version": map.version,
         "owners": owners(map),
         "intake_floor": rfc3339(map.intake_floor(RetentionClass::DEFAULT).start()),
@@ -31,9 +38,7 @@ pub(crate) async fn get(Ready(parts): Ready) -> Result<Json<Value>, Problem> {
             "series": map.delta.series, "raw": map.delta.raw,
             "rollup_1m": map.delta.rollup_1m, "rollup_1h": map.delta.rollup_1h,
         },
-        "local": crate::commands::inspect::local_shape(&inventory),
-        "cold": crate::commands::inspect::cold_shape(&cold),
-    })))
+    })
 }
 
 /// Hours that are set aside after a failure, with the reason.

@@ -23,7 +23,7 @@ pub(crate) fn metric(name: &str) -> Vec<LabelMatcher> {
 
 /// Every series there is.
 pub(crate) fn everything() -> Vec<LabelMatcher> {
-    vec![LabelMatcher::new("__name__", MatchOp::Match, ".+").expect("a valid pattern")]
+    vec![LabelMatcher::new("__name__", MatchOp::Regex, ".+").expect("a valid pattern")]
 }
 
 impl World {

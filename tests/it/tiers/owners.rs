@@ -3,11 +3,9 @@
 use std::collections::BTreeSet;
 
 use kit::Question;
-use kit::oracle::Agg;
 use query::Provenance;
 use schemas::tier_map::{Form, Owner, Tier};
-use schemas::time::HourRange;
-use schemas::{DurationMs, Hour, LabelMatcher, MetricId, Resolution, TierMap, TimeRange};
+use schemas::{DurationMs, Hour, MetricId, Resolution, TierMap, TimeRange};
 
 use super::given::{CLASS, World};
 
@@ -63,16 +61,12 @@ pub(crate) fn assert_true(world: &World, question: &Question, told: &Provenance)
         let spans = range.start() <= segment.start && segment.start < segment.end && segment.end <= range.end();
         assert!(spans && segment.complete && segment.resolution == name, "{question:?}: {segment:?}");
     }
-    for hour in hours(range).iter() {
+    for hour in range.hours().iter() {
         assert_hour(map, &metrics, question, told, hour);
     }
     let segments: BTreeSet<Tier> = told.segments.iter().filter_map(|segment| segment.tier).collect();
     let truthful = |tier: &Tier| segments.contains(tier) || *tier == Tier::Hot;
     assert!(!told.tiers.is_empty() && told.tiers.iter().all(truthful), "{question:?}: {told:?}");
-}
-
-fn hours(range: TimeRange) -> HourRange {
-    range.hours()
 }
 
 /// For each metric some segment covers the hour with the tier of the metric's owner, and no segment names another's.
@@ -108,14 +102,4 @@ fn tier(map: &TierMap, metric: MetricId, question: &Question, hour: Hour) -> Tie
     let from_chunks = read == Resolution::Raw || (form == Form::Raw1m && read == Resolution::Minute);
     let in_time = hour >= map.thresholds(CLASS, Form::Raw, Resolution::Raw).hot_lo;
     if hour >= sealed_end || (from_chunks && in_time) { Tier::Hot } else { Tier::Warm }
-}
-
-/// Whether an aggregate has a bound of its error instead of an exact value.
-pub(crate) fn is_bounded(agg: Agg) -> bool {
-    matches!(agg, Agg::Quantile(_))
-}
-
-/// The series of one metric with one label.
-pub(crate) fn matching(metric: &str, label: &str, value: &str) -> Vec<LabelMatcher> {
-    vec![LabelMatcher::equal("__name__", metric), LabelMatcher::equal(label, value)]
 }

@@ -1,0 +1,12 @@
+//! What the cold tier promises, a module a behaviour.
+
+mod concurrency;
+mod faults;
+mod hours;
+mod pruning;
+mod round_trip;
+mod s3;
+mod series;
+mod stores;
+mod support;
+mod upkeep;
