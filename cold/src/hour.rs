@@ -50,7 +50,7 @@ pub(crate) fn decide(state: &TableState, target: &HourTarget) -> Result<Decision
         }
         if file.holds().len() > 1 {
             // Only a compaction makes such files, and it leaves alone what may still be sealed again.
-            return Err(ColdError::damaged("file", &file.path, "holds several hours and cannot be replaced by one"));
+            return Err(ColdError::damaged("file", file.path.as_ref(), "holds several hours and cannot be replaced by one"));
         }
         replace.push(Arc::clone(file));
     }
@@ -68,7 +68,7 @@ pub(crate) async fn commit_hour(
     files: Vec<NewFile>,
 ) -> Result<TableCommit, ColdError> {
     let ours: BTreeSet<String> = files.iter().map(|file| file.path.clone()).collect();
-    let landed = |state: &TableState| !ours.is_empty() && ours.iter().all(|path| state.files.contains_key(path));
+    let landed = |state: &TableState| !ours.is_empty() && ours.iter().all(|path| state.files.contains_key(path.as_str()));
     let mut replied = true;
     let state = table.commit_until_done(|state| {
         if landed(state) {
@@ -98,6 +98,6 @@ fn check_committed(state: &TableState, target: &HourTarget, ours: &BTreeSet<Stri
     let held = state.holding(target.hour, target.class);
     let stray = held
         .filter(|file| file.holds().iter().any(|held| same_writer(held, &target.holding)))
-        .find(|file| !ours.contains(&file.path));
+        .find(|file| !ours.contains(file.path.as_ref()));
     invariant!("MOVE-1", stray.is_none(), "hour {} is also in {:?}", target.hour, stray.map(|file| &file.path));
 }

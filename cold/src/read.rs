@@ -22,6 +22,7 @@ use schemas::{Points, Resolution, RetentionClass, SeriesId, TimeRange};
 
 use self::columns::{BUCKET_COLUMNS, LEAN_BUCKET_COLUMNS, POINT_COLUMNS, SeriesRows};
 use self::merge::{merge, series_of};
+use self::plan::Predicates;
 pub(crate) use self::plan::ScanContext;
 pub use self::plan::{SqlScan, scan_schema};
 use crate::archive::Archive;
@@ -131,9 +132,10 @@ impl Archive {
     ) -> Result<SeriesStream<T>, ColdError> {
         let state = self.state(table, versions).await?;
         let files = prune(&state, selection);
+        let predicates = Predicates::new(table, selection)?;
         let mut opening = Vec::with_capacity(files.len());
         for file in files {
-            let batches = self.scan_context().file_stream(self.table(table), &file, columns, selection, counters)?;
+            let batches = self.scan_context().file_stream(self.table(table), &file, columns, &predicates, counters)?;
             opening.push(series_of::<T>(table, file, batches, counters.clone()));
         }
         let sources = futures::stream::iter(opening).map(merge::Source::open).buffer_unordered(OPEN_AT_ONCE);

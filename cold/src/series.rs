@@ -60,7 +60,7 @@ pub(crate) struct SeriesTable {
 /// A change of rows: what changes in files that exist, and what is new.
 #[derive(Debug, Default)]
 struct Plan {
-    touched: BTreeMap<String, Arc<LiveFile>>,
+    touched: BTreeMap<Arc<str>, Arc<LiveFile>>,
     /// New dates of rows that exist.
     dates: BTreeMap<i64, (Day, Day)>,
     /// Rows that go.
@@ -129,7 +129,7 @@ impl SeriesTable {
             let state = self.table.refresh().await?;
             self.follow(&state).await?;
             if let Some(change) = &tried
-                && change.add.iter().any(|file| state.files.contains_key(&file.path))
+                && change.add.iter().any(|file| state.files.contains_key(file.path.as_str()))
             {
                 // The reply to an earlier try was lost.
                 self.table.note_commit(&change.add);
@@ -202,7 +202,7 @@ impl SeriesTable {
         archive.metrics().series_collisions.inc();
         let Refused { id, second } = refused;
         let path = self.index.read().file_of(id).map(str::to_owned);
-        let file = path.and_then(|path| state.files.get(&path).map(Arc::clone));
+        let file = path.and_then(|path| state.files.get(path.as_str()).map(Arc::clone));
         let mut first = "an archived series".to_owned();
         if let Some(file) = file
             && let Ok(batches) = fetch_rows(&self.table, &file).await
@@ -229,7 +229,7 @@ impl Plan {
     fn touch(&mut self, index: &SeriesIndex, state: &TableState, id: i64) {
         let path = index.file_of(id);
         if let Some(file) = path.and_then(|path| state.files.get(path)) {
-            self.touched.entry(file.path.clone()).or_insert_with(|| Arc::clone(file));
+            self.touched.entry(Arc::clone(&file.path)).or_insert_with(|| Arc::clone(file));
         }
     }
 
@@ -238,7 +238,7 @@ impl Plan {
         let small = |file: &&Arc<LiveFile>| file.stats.rows.is_some_and(|rows| rows < SMALL_FILE_ROWS);
         let small: Vec<_> = state.files.values().filter(small).collect();
         if small.len() > SMALL_FILES_MAX {
-            self.touched.extend(small.into_iter().map(|file| (file.path.clone(), Arc::clone(file))));
+            self.touched.extend(small.into_iter().map(|file| (Arc::clone(&file.path), Arc::clone(file))));
         }
     }
 }

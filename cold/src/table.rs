@@ -252,6 +252,12 @@ impl Table {
         removed.map_ok(|removed| removed.path().into_owned()).try_collect().await.doing(reading)
     }
 
+    /// Whether a version that this process keeps for its readers refers to a file.
+    pub(crate) fn is_in_use(&self, path: &str) -> bool {
+        let states = self.states.lock();
+        std::iter::once(&states.latest).chain(&states.recent).any(|state| state.files.contains_key(path))
+    }
+
     fn known(&self, version: u64) -> Option<Arc<TableState>> {
         let states = self.states.lock();
         std::iter::once(&states.latest).chain(&states.recent).find(|state| state.version == version).map(Arc::clone)

@@ -95,7 +95,7 @@ impl Archive {
         let mut orphans: Vec<_> =
             listed.into_iter().filter(|object| ours(object.location.as_ref()).is_some()).collect();
         let state = table.refresh().await?;
-        orphans.retain(|object| !state.files.contains_key(object.location.as_ref()));
+        orphans.retain(|object| !table.is_in_use(object.location.as_ref()));
         if orphans.is_empty() {
             return Ok(());
         }

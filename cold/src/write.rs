@@ -113,22 +113,8 @@ impl HourWriter {
         debug_assert!(points.is_sorted_unique(), "points are settled");
         self.see(series);
         self.raw.push(metric, series.series_id, points)?;
-        let (minutes, id) = (&mut self.minutes, series.series_id);
-        let mut pushed = Ok(());
-        bucketize(&points.timestamps, &points.values, DurationMs::MINUTE, |bucket| {
-            if pushed.is_ok() {
-                pushed = minutes.push(metric, id, &bucket);
-            }
-        });
-        pushed?;
-        let hours = &mut self.hours;
-        let mut pushed = Ok(());
-        bucketize(&points.timestamps, &points.values, DurationMs::HOUR, |bucket| {
-            if pushed.is_ok() {
-                pushed = hours.push(metric, id, &bucket);
-            }
-        });
-        pushed
+        push_buckets(&mut self.minutes, DurationMs::MINUTE, metric, series.series_id, points)?;
+        push_buckets(&mut self.hours, DurationMs::HOUR, metric, series.series_id, points)
     }
 
     /// Ends the columns: CPU work that [`HourWriter::commit`] would otherwise do on the thread it is polled on.
@@ -267,6 +253,22 @@ impl Committer {
         }
         Ok(files)
     }
+}
+
+fn push_buckets(
+    rows: &mut RollupColumns,
+    width: DurationMs,
+    metric: &str,
+    id: SeriesId,
+    points: &Points,
+) -> Result<(), ColdError> {
+    let mut pushed = Ok(());
+    bucketize(&points.timestamps, &points.values, width, |bucket| {
+        if pushed.is_ok() {
+            pushed = rows.push(metric, id, &bucket);
+        }
+    });
+    pushed
 }
 
 /// What became of one table of an hour.

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use cold::{Archive, ArchivedSeries, HourCommit, HourWriter};
 use hot::{SeriesInfo, Store, View};
 use runtime::{CpuPool, invariant};
+use schemas::tier_map::Owner;
 use schemas::time::HourRange;
 use schemas::{Epoch, Hour, Points, RetentionClass, SeriesAddress};
 
 use crate::error::CompactorError;
+use crate::order;
+use crate::seal::in_table_order;
 
 /// Series whose points are in memory at a time: at one point a second, 256 series × 3,600 points × 16 B = 15 MB.
 const SERIES_AT_ONCE: usize = 256;
@@ -17,7 +20,7 @@ const SERIES_AT_ONCE: usize = 256;
 #[derive(Debug)]
 pub(crate) enum Archived {
     Committed(HourCommit),
-    /// Every table already holds what the seal holds.
+    /// Every table already holds what the seal holds, or the hour's own seal commits it (rule 6).
     Unchanged,
     /// Another job holds the hour.
     Busy,
@@ -37,7 +40,8 @@ impl Archiver {
         let Some(guard) = self.store.lock_hours(hours) else { return Ok(Archived::Busy) };
         let view = self.store.view();
         let through = view.map().sealed_through(hour);
-        if through == Epoch::ZERO || view.map().is_archived(class, hour) {
+        let is_local = order::farthest_raw_owner(view.map(), class, hour) == Owner::Local;
+        if through == Epoch::ZERO || !is_local || view.map().is_archived(class, hour) {
             return Ok(Archived::Unchanged);
         }
         let store = Arc::clone(&self.store);
@@ -68,8 +72,9 @@ fn write_hour(
     class: RetentionClass,
     writer: &mut HourWriter,
 ) -> Result<(), CompactorError> {
-    let mut series = named_series(store, view, hour, class)?;
-    series.sort_by(|a, b| (a.labels.metric(), a.series_id).cmp(&(b.labels.metric(), b.series_id)));
+    let of_class: Vec<SeriesAddress> =
+        view.base_addresses(hour)?.into_iter().filter(|address| address.class == class).collect();
+    let series = in_table_order(store, hour, &of_class)?;
     for group in series.chunks(SERIES_AT_ONCE) {
         let mut points = read_points(view, hour, group)?;
         for (info, points) in group.iter().zip(points.drain(..)) {
@@ -78,21 +83,6 @@ fn write_hour(
         }
     }
     Ok(())
-}
-
-fn named_series(
-    store: &Store,
-    view: &View,
-    hour: Hour,
-    class: RetentionClass,
-) -> Result<Vec<SeriesInfo>, CompactorError> {
-    let addresses = view.base_addresses(hour)?;
-    let of_class = addresses.into_iter().filter(|address| address.class == class);
-    let named = |address: SeriesAddress| {
-        let info = store.index().info(address.sid);
-        info.ok_or(CompactorError::UnknownSeries { hour, sid: address.sid.0 })
-    };
-    of_class.map(named).collect()
 }
 
 /// The base points of `group`, in its order.

@@ -12,6 +12,7 @@ use std::sync::mpsc::SyncSender;
 
 use parking_lot::{Condvar, Mutex};
 use rocksdb::{WriteBatch, WriteOptions};
+use runtime::crash_point;
 use schemas::keys::{Family, log_key};
 
 use crate::config::Durability;
@@ -195,6 +196,7 @@ impl Committer<'_> {
     fn commit(&mut self, group: Vec<Commit>) {
         match self.write(&group) {
             Ok(()) => {
+                crash_point("hot.append.written");
                 let now_ms = self.core.now_ms();
                 for Commit { record, batch, done } in group {
                     if !record.is_empty() {

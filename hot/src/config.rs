@@ -47,6 +47,8 @@ pub struct StoreConfig {
     /// The block cache that all families share.
     pub block_cache_bytes: usize,
     pub limits: SeriesLimits,
+    /// How long a drop waits for readers of older views before it leaves the rest to the next one.
+    pub readers_patience: DurationMs,
     /// Whether the store flushes due epochs by a thread of its own. Without it, the owner calls `Store::flush`.
     pub background_flush: bool,
 }
@@ -62,6 +64,7 @@ impl StoreConfig {
             open_files_max: 512,
             block_cache_bytes: 256 << 20,
             limits: SeriesLimits::default(),
+            readers_patience: DurationMs(5_000),
             background_flush: true,
         }
     }

@@ -84,8 +84,10 @@ impl FamilyOptions {
         // Nothing is written to these families through a memtable but an occasional range tombstone.
         points.set_write_buffer_size(1 << 20);
         let mut log = points.clone();
-        let memtable = usize::try_from(config.log_bytes_max.min(64 << 20)).expect("at most 64 MiB");
-        log.set_write_buffer_size(memtable.max(1 << 20));
+        // A whole epoch fits, so that a log is written once, to the WAL, and dropped from memory. Taken as it fills.
+        let epoch = config.log_bytes_max.saturating_add(config.log_bytes_max / 4);
+        log.set_write_buffer_size(usize::try_from(epoch).unwrap_or(usize::MAX).max(1 << 20));
+        log.set_arena_block_size(1 << 20);
         log.set_level_zero_slowdown_writes_trigger(1 << 20);
         log.set_level_zero_stop_writes_trigger(1 << 20);
         let mut small_table = table_options(&cache);

@@ -94,13 +94,14 @@ impl HeadBatch {
     }
 }
 
-/// Counts one point of `hour`; `last` remembers where the previous point's hour was, since neighbours share it.
+/// Counts one point of `hour` in a sorted list; `last` remembers where the previous point's hour was, since neighbours
+/// share it.
 fn count_hour(hours: &mut Vec<(Hour, u64)>, last: &mut usize, hour: Hour) {
     if hours.get(*last).is_none_or(|held| held.0 != hour) {
-        *last = hours.iter().position(|held| held.0 == hour).unwrap_or(hours.len());
-        if *last == hours.len() {
-            hours.push((hour, 0));
-        }
+        *last = hours.binary_search_by_key(&hour, |held| held.0).unwrap_or_else(|missing| {
+            hours.insert(missing, (hour, 0));
+            missing
+        });
     }
     hours[*last].1 += 1;
 }

@@ -37,19 +37,18 @@ use roaring::RoaringBitmap;
 use schemas::batch::MetricMetadata;
 use schemas::labels::METRIC_NAME;
 use schemas::series_record::Symbol;
-use schemas::{Day, LabelMatcher, Labels, MetricId, SeriesAddress, SeriesId, Sid, TimeRange};
+use schemas::{Day, LabelMatcher, Labels, MetricId, SeriesAddress, SeriesHash, SeriesId, Sid, TimeRange};
 use thiserror::Error;
 
 use self::activity::Activity;
 use self::catalog::Catalog;
 use self::eras::Eras;
-pub(crate) use self::limits::TooManyNewSeries;
 use self::limits::{DayCount, TokenBucket};
 use self::persist::Pending;
 pub(crate) use self::persist::{ACTIVITY_FAMILY, SERIES_FAMILY};
 use self::resolve::Creation;
 pub(crate) use self::resolve::Resolved;
-use self::series_table::{SeriesTable, shard_of};
+use self::series_table::{SeriesTable, TableEntry, shard_of};
 use crate::config::SeriesLimits;
 use crate::db::Db;
 
@@ -214,6 +213,12 @@ impl Index {
     /// Where the data of a series lies; cheaper than [`info`](Self::info), which builds its labels.
     pub fn address(&self, sid: Sid) -> Option<SeriesAddress> {
         self.catalog.read().slot(sid).map(|slot| slot.address(sid))
+    }
+
+    /// The series with exactly these canonical labels, by their hash.
+    pub fn find(&self, hash: SeriesHash) -> Option<SeriesAddress> {
+        let table = self.table.read(shard_of(hash.series_id()));
+        table.find(hash).map(TableEntry::address)
     }
 
     pub fn by_series_id(&self, id: SeriesId) -> Option<SeriesInfo> {

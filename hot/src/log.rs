@@ -5,6 +5,7 @@
 //! A record is written in the same write as the series that it uses, so replaying finds every series in the index.
 //! Replayed epochs keep their number (EPOCH-1); what arrives next goes to a number that no log ever had.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -89,7 +90,7 @@ fn batch_of(columns: &LogPoints, index: &Index, known: &mut HashMap<Sid, Option<
     let mut addresses: Vec<SeriesAddress> = Vec::new();
     let mut entry_of: HashMap<Sid, u32> = HashMap::new();
     let mut points: Vec<(u32, i64, f64)> = Vec::with_capacity(columns.len());
-    let mut days: Vec<(Day, Vec<Sid>)> = Vec::new();
+    let mut days: BTreeMap<Day, Vec<Sid>> = BTreeMap::new();
     for ((&sid, &timestamp), &value) in columns.sids.iter().zip(&columns.timestamps).zip(&columns.values) {
         let address = *known.entry(sid).or_insert_with(|| index.info(sid).map(|info| info.address));
         invariant!("ACK-1", address.is_some(), "the log has points of series {}, which the index lacks", sid.0);
@@ -99,11 +100,9 @@ fn batch_of(columns: &LogPoints, index: &Index, known: &mut HashMap<Sid, Option<
             u32::try_from(addresses.len() - 1).expect("a record has fewer series than points, which are bounded")
         });
         points.push((entry, timestamp, value));
-        let day = Day::containing(TimestampMs(timestamp));
-        match days.iter_mut().find(|(held, _)| *held == day) {
-            Some((_, sids)) if sids.last() == Some(&sid) => {}
-            Some((_, sids)) => sids.push(sid),
-            None => days.push((day, vec![sid])),
+        let of_day = days.entry(Day::containing(TimestampMs(timestamp))).or_default();
+        if of_day.last() != Some(&sid) {
+            of_day.push(sid);
         }
     }
     for (day, sids) in days {

@@ -8,7 +8,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rocksdb::WriteBatch;
 use runtime::crash_point;
@@ -22,9 +21,6 @@ use crate::facts::Change;
 use crate::locks::HoursGuard;
 use crate::run_files;
 use crate::store::{Core, Store};
-
-/// How long a drop waits for readers of older maps before it leaves the rest to the next call.
-const READERS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a drop removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -204,7 +200,8 @@ impl Core {
             return Ok(outcome);
         }
         // What the newest map does not reach, older ones may: their readers come first (GC-1).
-        if !self.publication().readers().wait_for_older(self.view().number(), READERS_PATIENCE) {
+        let patience = self.config().readers_patience.as_std();
+        if !self.publication().readers().wait_for_older(self.view().number(), patience) {
             outcome.readers_in_the_way = true;
             return Ok(outcome);
         }

@@ -150,10 +150,13 @@ impl HourSeal {
         }
         self.record(archived.into_iter().collect())?;
         crash_point("hot.seal.published");
-        let Self { core, stats, hour, .. } = self;
+        let Self { core, guard, view, stats, hour, .. } = self;
+        // Its snapshot would keep what the compaction is to remove.
+        drop(view);
         for family in families {
             crate::run_files::compact_overlapping(core.engine(), family, hour);
         }
+        drop(guard);
         core.metrics().sealed(&stats);
         Ok(stats)
     }

@@ -7,6 +7,8 @@ mod given;
 
 #[path = "store/acknowledged.rs"]
 mod acknowledged;
+#[path = "store/crashed.rs"]
+mod crashed;
 #[path = "store/dropped.rs"]
 mod dropped;
 #[path = "store/interleaved.rs"]

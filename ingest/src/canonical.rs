@@ -15,6 +15,15 @@ use crate::limits::Limits;
 /// Name and value of a label.
 pub(crate) type Pair<'a> = (&'a [u8], &'a [u8]);
 
+/// Labels that are read of one series before it is refused unread. Bounds memory: the limit that users meet
+/// (`limits.labels_per_series`) is lower, but is told with the true number.
+pub(crate) const LABELS_READ_MAX: usize = 1_000;
+
+/// Whether another label may be read of a series that has `labels` already.
+pub(crate) fn room_for_label(labels: usize) -> Result<(), RejectReason> {
+    if labels < LABELS_READ_MAX { Ok(()) } else { Err(invalid(format!("more than {LABELS_READ_MAX} labels"))) }
+}
+
 /// Checks labels against the limits and leaves them sorted, unique, without empty values. The metric name, where it
 /// is among them, does not count as a label.
 pub(crate) fn settle(pairs: &mut Vec<Pair<'_>>, limits: &Limits) -> Result<(), RejectReason> {
@@ -65,7 +74,7 @@ fn sort_unique(pairs: &mut [Pair<'_>]) -> Result<(), RejectReason> {
         return Err(invalid(format!("label {:?} stands twice", String::from_utf8_lossy(pair[0].0))));
     }
     match pairs.first() {
-        Some((name, _)) if name.is_empty() => Err(invalid("a label has an empty name".to_owned())),
+        Some(([], _)) => Err(invalid("a label has an empty name".to_owned())),
         Some(_) | None => Ok(()),
     }
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 
 #[path = "../../tests/fuzz/checks/body.rs"]
 mod body;
+#[path = "../../tests/fuzz/checks/decoded.rs"]
+mod decoded;
 #[path = "../../tests/fuzz/checks/json.rs"]
 mod json;
 #[path = "../../tests/fuzz/checks/line_protocol.rs"]

@@ -162,8 +162,8 @@ impl<'a> Lexer<'a> {
                 Some(_) => {}
             }
         }
-        let text = unescape(&self.text[body..self.at - 1], quote)
-            .map_err(|bad| self.error(body + bad.at, bad.message))?;
+        let text =
+            unescape(&self.text[body..self.at - 1], quote).map_err(|bad| self.error(body + bad.at, bad.message))?;
         Ok(TokenKind::String(text))
     }
 

@@ -109,8 +109,7 @@ impl Parser<'_> {
         match self.name.replace(name) {
             Some(first) => {
                 let second = self.name.as_deref().unwrap_or_default();
-                let message =
-                    format!("metric name must not be set twice: {} or {}", quoted(&first), quoted(second));
+                let message = format!("metric name must not be set twice: {} or {}", quoted(&first), quoted(second));
                 Err(self.error(span, message))
             }
             None => Ok(()),
@@ -122,11 +121,8 @@ impl Parser<'_> {
         if let Some(name) = &self.name {
             let twice = self.matchers.iter().find(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Equal);
             if let Some(second) = twice {
-                let message = format!(
-                    "metric name must not be set twice: {} or {}",
-                    quoted(name),
-                    quoted(second.value())
-                );
+                let message =
+                    format!("metric name must not be set twice: {} or {}", quoted(name), quoted(second.value()));
                 return Err(self.error(whole, message));
             }
         }
@@ -186,10 +182,10 @@ mod tests {
 
     #[test]
     fn names_may_be_quoted_and_words_of_the_language_may_name_metrics() {
-        assert_eq!(printed(r#"{"http.requests", "status.code"="200"}"#), [
-            r#"__name__="http.requests""#,
-            r#"status.code="200""#
-        ]);
+        assert_eq!(
+            printed(r#"{"http.requests", "status.code"="200"}"#),
+            [r#"__name__="http.requests""#, r#"status.code="200""#]
+        );
         assert_eq!(printed(r#"{"up"}"#), [r#"__name__="up""#]);
         assert_eq!(printed("sum"), [r#"__name__="sum""#]);
         assert_eq!(printed("up # comment\n{a='1'}"), [r#"__name__="up""#, r#"a="1""#]);
@@ -204,7 +200,10 @@ mod tests {
             ("{a=}", "1:4: parse error: unexpected \"}\" in label matching, expected string"),
             ("{a=b}", "1:4: parse error: unexpected identifier \"b\" in label matching, expected string"),
             ("{,}", "1:2: parse error: unexpected \",\" in label matching, expected identifier or \"}\""),
-            ("{a='b' c='d'}", "1:8: parse error: unexpected identifier \"c\" in label matching, expected \",\" or \"}\""),
+            (
+                "{a='b' c='d'}",
+                "1:8: parse error: unexpected identifier \"c\" in label matching, expected \",\" or \"}\"",
+            ),
             ("{a>='b'}", "1:3: parse error: unexpected character inside braces: '>'"),
             ("{a!b}", "1:3: parse error: unexpected character after '!' inside braces: 'b'"),
             ("{a='b}", "1:4: parse error: unterminated quoted string"),

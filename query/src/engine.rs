@@ -61,7 +61,7 @@ impl Engine {
     pub async fn range(&self, request: RangeRequest) -> Result<RangeAnswer, QueryError> {
         let started = Instant::now();
         let result = match self.admit() {
-            Ok(_admitted) => self.within_time(Box::pin(self.answer_range(&request))).await,
+            Ok(_admitted) => { let f = self.answer_range(&request); eprintln!("SIZE {}", size_of_val(&f)); self.within_time(Box::pin(f)).await }
             Err(refused) => Err(refused),
         };
         let told = result.as_ref().map(|answer| &answer.provenance);
@@ -141,7 +141,9 @@ impl Engine {
         let selected = self.pool.run(move || store.index().select(&matchers, range, limit)).await;
         selected.map_err(|error| match error {
             hot::index::SelectError::NoMatcher => QueryError::BadRequest(error.to_string()),
-            hot::index::SelectError::TooManySeries { .. } => QueryError::TooLarge(format!("{error}: narrow the matchers")),
+            hot::index::SelectError::TooManySeries { .. } => {
+                QueryError::TooLarge(format!("{error}: narrow the matchers"))
+            }
         })
     }
 }

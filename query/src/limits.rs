@@ -94,7 +94,6 @@ impl Share {
         self.bytes = bytes;
         Ok(())
     }
-
 }
 
 impl Drop for Share {

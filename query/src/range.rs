@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use schemas::rollup::{Moments, Rollup};
+use schemas::{DurationMs, MetricId, RetentionClass};
 
 use crate::answer::RangeAnswer;
 use crate::error::QueryError;
@@ -22,7 +23,7 @@ use crate::limits::QueryLimits;
 use crate::provenance::Timings;
 use crate::read::{Question, Reader};
 use crate::request::{Agg, Fill, Granularity, RangeRequest};
-use crate::router::Need;
+use crate::router::{Need, route};
 use crate::selection::{Routes, Selection};
 use groups::Outputs;
 use output::Answer;
@@ -47,6 +48,7 @@ impl Asked<'_> {
         let selection = Arc::new(selection);
         self.reader.provenance.matched(selection.len());
         if selection.len() == 0 {
+            self.tell_of_nothing();
             return Ok(RangeAnswer { series: Vec::new(), truncated: 0, provenance: self.reader.provenance.snapshot() });
         }
         let granularity = match self.request.granularity {
@@ -68,6 +70,17 @@ impl Asked<'_> {
         let mut provenance = self.reader.provenance.snapshot();
         provenance.timings = Timings { read: started.elapsed(), ..Timings::default() };
         Ok(RangeAnswer { series, truncated, provenance })
+    }
+
+    /// Without series there is nothing to read, but still to say whether anything of the time is kept.
+    fn tell_of_nothing(&self) {
+        let need = match (self.request.granularity, self.request.granularity.width()) {
+            (Granularity::Raw, _) => Need::Points,
+            (_, width) => Need::Moments { width: width.unwrap_or(DurationMs::HOUR) },
+        };
+        let (class, metric) = (RetentionClass::DEFAULT, MetricId(u32::MAX));
+        let segments = route(self.reader.view.map(), class, metric, need, self.request.range);
+        self.reader.provenance.routed(need, &segments);
     }
 
     /// The routes of a need, which is a question of it.

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use hot::SeriesInfo;
+use schemas::tier_map::Owner;
 use schemas::{DurationMs, Hour, MetricId, RetentionClass, SeriesAddress, SeriesId, TierMap, TimeRange};
 
 use crate::provenance::ProvenanceCollector;
@@ -137,6 +138,12 @@ impl Routes {
     /// question would bring it back.
     pub(crate) fn is_exact(&self) -> bool {
         self.groups.iter().flatten().all(|segment| segment.source.is_none_or(|source| source.exact))
+    }
+
+    /// Behind the last hour that Delta owns for any of the series.
+    pub(crate) fn cold_end(&self) -> Hour {
+        let is_cold = |segment: &&Segment| segment.source.is_some_and(|source| source.owner == Owner::Cold);
+        self.groups.iter().flatten().filter(is_cold).map(|segment| segment.hours().end).max().unwrap_or_default()
     }
 
     /// Drops the parts that only coarser data could answer.

@@ -69,13 +69,16 @@ impl CpuPool {
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::JoinSet;
+
     use super::*;
 
     #[tokio::test]
     async fn a_full_pool_says_so() {
         let pool = CpuPool::new("test", 1, 1);
-        let (release, wait) = std::sync::mpsc::channel::<()>();
-        let running = tokio::spawn({
+        let (release, wait) = std::sync::mpsc::sync_channel::<()>(1);
+        let mut running = JoinSet::new();
+        running.spawn({
             let pool = pool.clone();
             async move { pool.run(move || wait.recv()).await }
         });
@@ -84,18 +87,19 @@ mod tests {
         }
         assert_eq!(pool.try_run(|| 1).await, Err(Busy));
         release.send(()).expect("the job waits");
-        running.await.expect("no panic").expect("released");
+        running.join_next().await.expect("one job").expect("no panic").expect("released");
         assert_eq!(pool.run(|| 2).await, 2);
     }
 
     #[tokio::test]
     async fn a_panicking_job_frees_its_place() {
         let pool = CpuPool::new("test", 1, 1);
-        let panicking = tokio::spawn({
+        let mut panicking = JoinSet::new();
+        panicking.spawn({
             let pool = pool.clone();
             async move { pool.run(|| panic!("on purpose")).await }
         });
-        assert!(panicking.await.is_err());
+        assert!(panicking.join_next().await.expect("one job").is_err());
         assert_eq!(pool.try_run(|| 3).await, Ok(3));
     }
 }

@@ -69,7 +69,10 @@ pub(crate) struct AgentArgs {
 
 /// Measures and pushes until told to stop.
 pub(crate) async fn run(args: AgentArgs) -> anyhow::Result<()> {
-    ensure!(args.every > DurationMs(0) && args.push >= args.every, "--push must be at least --every, and both more than 0");
+    ensure!(
+        args.every > DurationMs(0) && args.push >= args.every,
+        "--push must be at least --every, and both more than 0"
+    );
     let spool = Arc::new(Spool::open(&args.spool, args.spool_max.0)?);
     let waiting = spool.waiting();
     tracing::info!(server = args.server, every = %args.every, push = %args.push, waiting_bytes = waiting, "agent started");

@@ -123,7 +123,9 @@ impl ServeArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum CheckCommand {
     /// Read a configuration file and say whether a server would take it
-    #[command(after_help = "Example:\n  thermocline check config thermocline.yml   prints `thermocline.yml: OK`, or errors with their lines and exits 1")]
+    #[command(
+        after_help = "Example:\n  thermocline check config thermocline.yml   prints `thermocline.yml: OK`, or errors with their lines and exits 1"
+    )]
     Config {
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
@@ -173,7 +175,9 @@ pub(crate) struct HealthcheckArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  thermocline demo          stays up until Ctrl-C\n  thermocline demo --once   exits after the questions: 0, or 1 if an answer is wrong")]
+#[command(
+    after_help = "Examples:\n  thermocline demo          stays up until Ctrl-C\n  thermocline demo --once   exits after the questions: 0, or 1 if an answer is wrong"
+)]
 pub(crate) struct DemoArgs {
     /// Exit after the questions
     #[arg(long, env = "DEMO_ONCE", value_parser = clap::builder::FalseyValueParser::new())]
@@ -195,6 +199,22 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_is_golden() {
+        let mut settings = insta::Settings::clone_current();
+        settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/cli"));
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        let mut command = Cli::command().term_width(100);
+        command.build();
+        let helps = command.get_subcommands_mut().map(|c| (c.get_name().to_owned(), c.render_long_help().to_string()));
+        let helps: Vec<(String, String)> = helps.collect();
+        settings.bind(|| insta::assert_snapshot!("thermocline", command.render_long_help().to_string()));
+        for (name, help) in helps.into_iter().filter(|(name, _)| name != "help") {
+            settings.bind(|| insta::assert_snapshot!(name, help));
+        }
     }
 
     #[test]

@@ -66,7 +66,8 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Libraries whose INFO is about their own insides.
-const QUIET: &str = "buoyant_kernel=warn,deltalake_core=warn,datafusion=warn,h2=warn,hyper=warn,reqwest=warn,rustls=warn";
+const QUIET: &str =
+    "buoyant_kernel=warn,deltalake_core=warn,datafusion=warn,h2=warn,hyper=warn,reqwest=warn,rustls=warn";
 
 /// Sets up logging by a filter; a bare level is meant for this program, and leaves its libraries at WARN.
 pub(crate) fn init_logging(level: &str, format: LogFormatName) -> anyhow::Result<()> {

@@ -18,9 +18,9 @@ pub(crate) use check::ConfigError;
 #[cfg(test)]
 pub(crate) use check::check_node;
 pub(crate) use entries::{Change, changes};
-pub(crate) use load::{Overrides, environment, from_file, retention_of_json};
 #[cfg(test)]
 use load::from_text;
+pub(crate) use load::{Overrides, environment, from_file, retention_of_json};
 pub(crate) use sections::{Config, Durability, LogFormatName};
 
 #[cfg(test)]

@@ -26,10 +26,12 @@ use self::process::{Agent, Server};
 use crate::cli::DemoArgs;
 use crate::commands::print;
 
-/// Raw points a day, 1-minute and 1-hour data two days; all of it in the archive.
-const CONFIG: &str = "\
+/// What the server starts with: everything default.
+const CONFIG: &str = "# Written by `thermocline demo`; every key has its default.\n";
+/// What it is told later: raw points for a day, 1-minute and 1-hour data for two; the archive keeps all.
+const SHORT_RETENTION: &str = "\
 # Written by `thermocline demo`: three days of data are to reach every tier.
-retention: { hot.raw: 1d, warm.rollup_1m: 2d, warm.rollup_1h: 2d, cold.raw: 365d, cold.rollup_1m: 730d, cold.rollup_1h: 1825d }
+retention: { hot.raw: 1d, warm.rollup_1m: 2d, warm.rollup_1h: 2d }
 ";
 /// How long the server may take to start.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -44,7 +46,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let (url, log) = (server.url().to_owned(), server.log().to_owned());
     let client = Client::new(&url);
     let outcome = tokio::select! {
-        outcome = Box::pin(show(&client, &dir)) => outcome,
+        outcome = Box::pin(show(&client, &dir, &config)) => outcome,
         _ = tokio::signal::ctrl_c() => {
             server.stop().await?;
             return Ok(ExitCode::FAILURE);
@@ -69,7 +71,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Loads, moves the data down the tiers, asks. Says whether all answers were right.
-async fn show(client: &Client, dir: &Path) -> anyhow::Result<(bool, Agent)> {
+async fn show(client: &Client, dir: &Path, config: &Path) -> anyhow::Result<(bool, Agent)> {
     client.wait_until_ready(START_PATIENCE).await?;
     let now = TimestampMs(SystemClock.now_ms());
     let fleet = Fleet::of_past(DurationMs::days(3), now);
@@ -78,14 +80,17 @@ async fn show(client: &Client, dir: &Path) -> anyhow::Result<(bool, Agent)> {
     say(&format!("  {loaded}"))?;
     say("Starting the agent on this host …")?;
     let agent = Agent::start(client.base(), dir)?;
-    for (action, what) in [
-        ("seal", "Sealing every hour: de-duplicated, encoded, rolled up …"),
-        ("archive", "Archiving sealed hours as Parquet in Delta tables …"),
-        ("retention", "Applying retention: old ranges pass from RocksDB to the archive …"),
-    ] {
-        say(what)?;
-        say(&format!("  {}", client.admin(action).await?))?;
-    }
+    say("Sealing every hour: de-duplicated, encoded, rolled up …")?;
+    client.post("/api/v1/admin/seal").await?;
+    say(&format!("  {}", client.tiers().await?.sealed))?;
+    say("Archiving sealed hours as Parquet in Delta tables …")?;
+    client.post("/api/v1/admin/archive").await?;
+    say(&format!("  {}", client.tiers().await?.archived))?;
+    say("Shortening retention to 1d raw and 2d rollups, without a restart …")?;
+    std::fs::write(config, SHORT_RETENTION).with_context(|| format!("writing {}", config.display()))?;
+    client.post("/-/reload").await?;
+    client.post("/api/v1/admin/retention").await?;
+    say(&format!("  {}", client.tiers().await?.owners))?;
     let mut right = true;
     for (number, question) in (1..).zip(questions::all(&fleet, now)) {
         let answer = client.ask(&question.path).await?;

@@ -35,3 +35,6 @@ pub(crate) mod router;
 mod self_metrics;
 mod sql;
 pub(crate) mod tiers;
+
+#[cfg(test)]
+mod tests;

@@ -77,7 +77,11 @@ impl Telemetry {
         );
         own.register("http_requests_in_flight", "Requests that are worked on", http.in_flight.clone());
         own.register("http_connections", "Open connections", http.connections.clone());
-        own.register("http_requests_refused", "Requests refused because limits.requests were under way", http.refused.clone());
+        own.register(
+            "http_requests_refused",
+            "Requests refused because limits.requests were under way",
+            http.refused.clone(),
+        );
         own.register("http_panics", "Handlers that panicked; the client got a 500", http.panics.clone());
         Self { registry: RwLock::new(registry), http, ready }
     }

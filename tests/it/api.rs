@@ -72,15 +72,24 @@ impl Api {
     }
 
     /// Pushes points of one series, named by its server and its metric.
-    pub(crate) async fn push_points(&self, server_id: &str, metric: &str, points: &[(i64, f64)]) -> anyhow::Result<u64> {
-        let document = |&(timestamp, value): &(i64, f64)| {
-            json!({ "server_id": server_id, "timestamp": timestamp, "metrics": [{ "name": metric, "value": value }] })
-        };
+    pub(crate) async fn push_points(
+        &self,
+        server_id: &str,
+        metric: &str,
+        points: &[(i64, f64)],
+    ) -> anyhow::Result<u64> {
+        let document = |&(timestamp, value): &(i64, f64)| json!({ "server_id": server_id, "timestamp": timestamp, "metrics": [{ "name": metric, "value": value }] });
         self.push(&points.iter().map(document).collect()).await
     }
 
     /// The points of one series in `[from, to)`, as they are.
-    pub(crate) async fn raw(&self, server_id: &str, metric: &str, from: i64, to: i64) -> anyhow::Result<Vec<(i64, f64)>> {
+    pub(crate) async fn raw(
+        &self,
+        server_id: &str,
+        metric: &str,
+        from: i64,
+        to: i64,
+    ) -> anyhow::Result<Vec<(i64, f64)>> {
         self.dots(server_id, metric, (from, to), &[("granularity", "raw")]).await
     }
 

@@ -15,10 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("thermocline-promql", &["schemas", "runtime"]),
     ("thermocline-compactor", &["schemas", "runtime", "hot", "cold"]),
     ("thermocline-query", &["schemas", "runtime", "hot", "cold", "promql"]),
-    (
-        "thermocline",
-        &["schemas", "runtime", "ingest", "hot", "cold", "promql", "compactor", "query"],
-    ),
+    ("thermocline", &["schemas", "runtime", "ingest", "hot", "cold", "promql", "compactor", "query"]),
     ("thermocline-kit", &["schemas", "runtime"]),
 ];
 

@@ -49,7 +49,14 @@ async fn killed_at_any_moment_nothing_acknowledged_is_lost_and_nothing_is_there_
     let mut run = Run::begin(kit::seed()).await?;
     let mut waiting = rounds::all(&mut run.random);
     while let Some(mut round) = waiting.pop_front() {
-        let met = run.round(&round).await.with_context(|| format!("round {}, {round:?}", run.kills))?;
+        let met = run.round(&round).await.with_context(|| format!("after {} kills, {round:?}", run.kills))?;
+        eprintln!(
+            "{} kills, {} points: {:?} {}",
+            run.kills,
+            run.points(),
+            round.kill,
+            if met { "met" } else { "missed" }
+        );
         if !met {
             // A point that the load did not come to in time gets other chances, and at last an error.
             round.tries += 1;
@@ -84,6 +91,10 @@ impl Run {
         run.check(true).await?;
         run.server.kill().await?;
         Ok(run)
+    }
+
+    fn points(&self) -> usize {
+        self.ledgers.iter().flat_map(Ledger::series).map(|(_, _, points)| points.len()).sum()
     }
 
     /// One life of the server. Tells whether it ended as the round wants.

@@ -63,7 +63,8 @@ impl Outside {
 
     /// The id of a series.
     pub(crate) fn id_of(&self, server_id: &str, metric: &str) -> anyhow::Result<i64> {
-        let is = |row: &&SeriesRow| row.metric == metric && row.labels.get("server_id").is_some_and(|id| id == server_id);
+        let is =
+            |row: &&SeriesRow| row.metric == metric && row.labels.get("server_id").is_some_and(|id| id == server_id);
         let mut found = self.series.iter().filter(is);
         let row = found.next().with_context(|| format!("the table of series lacks {metric} of {server_id}"))?;
         ensure!(found.next().is_none(), "{metric} of {server_id} has two rows in the table of series");

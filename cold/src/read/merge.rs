@@ -88,7 +88,7 @@ impl<T: SeriesRows> Grouping<T> {
     }
 
     fn damaged(&self, problem: String) -> ColdError {
-        ColdError::damaged("table", self.file.path.clone(), problem)
+        ColdError::damaged("table", self.file.path.as_ref(), problem)
     }
 }
 

@@ -5,7 +5,8 @@
 //! The source gets its reader factory from here, with a store that counts for one query and a cache of parsed footers
 //! for all, so a session needs no registered object store: the URL in the plan is never opened.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use chrono::DateTime;
@@ -25,7 +26,7 @@ use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr, con
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use object_store::{ObjectMeta, ObjectStore};
-use schemas::TimeRange;
+use schemas::{RetentionClass, SeriesId, TimeRange};
 use schemas::tier_map::ColdTable;
 
 use super::ColdSelection;
@@ -55,8 +56,11 @@ pub struct SqlScan {
 
 /// The columns of a scan for SQL: those of the table, with text as views.
 pub fn scan_schema(table: ColdTable) -> SchemaRef {
-    Arc::clone(table_schema(table).table_schema())
+    Arc::clone(SCHEMAS[&table].table_schema())
 }
+
+static SCHEMAS: LazyLock<BTreeMap<ColdTable, TableSchema>> =
+    LazyLock::new(|| ColdTable::ALL.into_iter().map(|table| (table, table_schema(table))).collect());
 
 fn table_schema(table: ColdTable) -> TableSchema {
     let view = |field: &Arc<Field>| match field.data_type() {
@@ -89,27 +93,25 @@ impl ScanContext {
         table: &Table,
         file: &LiveFile,
         columns: &[&str],
-        selection: &ColdSelection,
+        predicates: &Predicates<'_>,
         counters: &ReadCounters,
     ) -> Result<SendableRecordBatchStream, ColdError> {
-        let kind = table.kind();
-        let failed = |source| ColdError::Scan { table: kind, source };
-        let schema = table_schema(kind);
-        let projection = columns.iter().map(|name| schema.table_schema().index_of(name).map_err(Into::into));
-        let projection: DataFusionResult<Vec<usize>> = projection.collect();
-        let predicate = predicate(kind, std::slice::from_ref(&file), selection, None).map_err(failed)?;
-        let plan = self
-            .source(table, predicate, counters)
-            .with_file_groups(vec![FileGroup::new(vec![partitioned(table, file)])])
-            .with_batch_size(Some(BATCH_ROWS))
-            .with_projection_indices(Some(projection.map_err(failed)?))
-            .map_err(failed)?;
-        let mut plan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(plan.build());
-        if file.tags.is_none() {
-            // Another program wrote it, in whatever order.
-            plan = Arc::new(SortExec::new(ordering(&plan.schema()).map_err(failed)?, plan));
-        }
-        plan.execute(0, Arc::clone(&self.task)).map_err(failed)
+        let stream = || -> DataFusionResult<SendableRecordBatchStream> {
+            let schema = scan_schema(table.kind());
+            let projection: Result<Vec<usize>, _> = columns.iter().map(|name| schema.index_of(name)).collect();
+            let config = self
+                .source(table, predicates.of(&[file], None), counters)
+                .with_file_groups(vec![FileGroup::new(vec![partitioned(table, file)])])
+                .with_batch_size(Some(BATCH_ROWS))
+                .with_projection_indices(Some(projection?))?;
+            let mut plan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(config.build());
+            if file.tags.is_none() {
+                // Another program wrote it, in whatever order.
+                plan = Arc::new(SortExec::new(ordering(&plan.schema())?, plan));
+            }
+            plan.execute(0, Arc::clone(&self.task))
+        };
+        stream().map_err(|source| ColdError::Scan { table: table.kind(), source })
     }
 
     pub(crate) fn sql_plan(
@@ -121,25 +123,26 @@ impl ScanContext {
         counters: &ReadCounters,
     ) -> Result<Arc<dyn ExecutionPlan>, ColdError> {
         let kind = table.kind();
-        let failed = |source| ColdError::Scan { table: kind, source };
+        let predicates = Predicates::new(kind, selection)?;
         let borrowed: Vec<&LiveFile> = files.iter().map(AsRef::as_ref).collect();
-        let predicate = predicate(kind, &borrowed, selection, scan.predicate).map_err(failed)?;
         let streams = if scan.ordered { files.len() } else { scan.partitions };
         let mut groups = vec![Vec::new(); streams.clamp(1, files.len().max(1))];
         let count = groups.len();
         for (i, file) in files.iter().enumerate() {
             groups[i % count].push(partitioned(table, file));
         }
-        let mut config = self
-            .source(table, predicate, counters)
-            .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
-            .with_limit(scan.limit);
-        let sorted = files.iter().all(|file| file.tags.is_some());
-        if scan.ordered && sorted && kind != ColdTable::Series {
-            config = config.with_output_ordering(vec![ordering(&scan_schema(kind)).map_err(failed)?]);
-        }
-        let config = config.with_projection_indices(scan.projection).map_err(failed)?;
-        Ok(DataSourceExec::from_data_source(config.build()))
+        let sorted = kind != ColdTable::Series && files.iter().all(|file| file.tags.is_some());
+        let plan = || -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+            let mut config = self
+                .source(table, predicates.of(&borrowed, scan.predicate), counters)
+                .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
+                .with_limit(scan.limit);
+            if scan.ordered && sorted {
+                config = config.with_output_ordering(vec![ordering(&scan_schema(kind))?]);
+            }
+            Ok(DataSourceExec::from_data_source(config.with_projection_indices(scan.projection)?.build()))
+        };
+        plan().map_err(|source| ColdError::Scan { table: kind, source })
     }
 
     fn source(
@@ -150,7 +153,7 @@ impl ScanContext {
     ) -> FileScanConfigBuilder {
         let store = Arc::new(MeteredStore::new(Arc::clone(&self.store), counters.clone()));
         let cache = self.runtime.cache_manager.get_file_metadata_cache();
-        let mut source = ParquetSource::new(table_schema(table.kind()))
+        let mut source = ParquetSource::new(SCHEMAS[&table.kind()].clone())
             .with_metadata_size_hint(FOOTER_GUESS)
             .with_pushdown_filters(true)
             .with_enable_page_index(true)
@@ -181,47 +184,77 @@ fn partitioned(table: &Table, file: &LiveFile) -> PartitionedFile {
     let mut values = Vec::new();
     if !partition_columns(table.kind()).is_empty() {
         values.push(ScalarValue::Date32(file.first_day.and_then(|day| i32::try_from(day.0).ok())));
-        values.push(ScalarValue::Utf8(file.class.map(schemas::RetentionClass::name)));
+        values.push(ScalarValue::Utf8(file.class.map(RetentionClass::name)));
     }
     PartitionedFile::new_from_meta(meta).with_partition_values(values)
 }
 
-/// What rows must fulfil; parts that all files are known to fulfil are left out.
-fn predicate(
-    kind: ColdTable,
-    files: &[&LiveFile],
-    selection: &ColdSelection,
-    more: Option<Arc<dyn PhysicalExpr>>,
-) -> DataFusionResult<Option<Arc<dyn PhysicalExpr>>> {
-    let schema = scan_schema(kind);
-    let compare =
-        |column: &str, operator, value: ScalarValue| binary(col(column, &schema)?, operator, lit(value), &schema);
-    let mut all: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
-    if let Some(metric) = &selection.metric
-        && !files.iter().all(|file| holds_only(file, metric))
-    {
-        all.push(compare("metric", Operator::Eq, ScalarValue::Utf8View(Some(metric.clone())))?);
+/// What rows of files must fulfil, made once a scan. What all files at hand are known to fulfil is left out, so that a
+/// scan of whole hours compares no times.
+pub(crate) struct Predicates<'a> {
+    selection: &'a ColdSelection,
+    series: Option<Arc<dyn PhysicalExpr>>,
+    metric: Option<Arc<dyn PhysicalExpr>>,
+    time: Option<Arc<dyn PhysicalExpr>>,
+}
+
+impl<'a> Predicates<'a> {
+    pub(crate) fn new(table: ColdTable, selection: &'a ColdSelection) -> Result<Self, ColdError> {
+        let made = || -> DataFusionResult<Self> {
+            Ok(Self {
+                selection,
+                series: selection.series.as_deref().map(|series| on_series(table, series)).transpose()?,
+                metric: selection.metric.as_deref().map(|metric| on_metric(table, metric)).transpose()?,
+                time: (table != ColdTable::Series).then(|| on_time(table, selection.range)).transpose()?,
+            })
+        };
+        made().map_err(|source| ColdError::Scan { table, source })
     }
-    if let Some(series) = selection.series.as_deref() {
-        let id = |id: &schemas::SeriesId| ScalarValue::Int64(Some(id.0));
-        match series {
-            [] => all.push(lit(false)),
-            [one] => all.push(compare("series_id", Operator::Eq, id(one))?),
-            [first, .., last] => {
-                all.push(compare("series_id", Operator::GtEq, id(first))?);
-                all.push(compare("series_id", Operator::LtEq, id(last))?);
-                let list = series.iter().map(|series| lit(id(series))).collect();
-                all.push(in_list(col("series_id", &schema)?, list, &false, &schema)?);
-            }
+
+    /// For these files, and one condition more.
+    fn of(&self, files: &[&LiveFile], more: Option<Arc<dyn PhysicalExpr>>) -> Option<Arc<dyn PhysicalExpr>> {
+        let Self { selection, .. } = self;
+        let one_metric = |file: &&LiveFile| selection.metric.as_deref().is_none_or(|metric| holds_only(file, metric));
+        let metric = self.metric.as_ref().filter(|_| !files.iter().all(one_metric));
+        let time = self.time.as_ref().filter(|_| !files.iter().all(|file| lies_within(file, selection.range)));
+        let all: Vec<_> = [metric, self.series.as_ref(), time].into_iter().flatten().map(Arc::clone).chain(more).collect();
+        (!all.is_empty()).then(|| conjunction(all))
+    }
+}
+
+fn compare(table: ColdTable, column: &str, by: Operator, value: ScalarValue) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
+    let schema = scan_schema(table);
+    binary(col(column, &schema)?, by, lit(value), &schema)
+}
+
+fn on_metric(table: ColdTable, metric: &str) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
+    compare(table, "metric", Operator::Eq, ScalarValue::Utf8View(Some(metric.to_owned())))
+}
+
+fn on_series(table: ColdTable, series: &[SeriesId]) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
+    let id = |id: &SeriesId| ScalarValue::Int64(Some(id.0));
+    match series {
+        [] => Ok(lit(false)),
+        [one] => compare(table, "series_id", Operator::Eq, id(one)),
+        [first, .., last] => {
+            let schema = scan_schema(table);
+            let list = series.iter().map(|series| lit(id(series))).collect();
+            // Statistics prune by the bounds even where the list is too long for them.
+            Ok(conjunction(vec![
+                compare(table, "series_id", Operator::GtEq, id(first))?,
+                compare(table, "series_id", Operator::LtEq, id(last))?,
+                in_list(col("series_id", &schema)?, list, &false, &schema)?,
+            ]))
         }
     }
-    if kind != ColdTable::Series && !files.iter().all(|file| lies_within(file, selection.range)) {
-        let time = |ms: i64| ScalarValue::TimestampMicrosecond(Some(ms.saturating_mul(1_000)), Some("UTC".into()));
-        all.push(compare("ts", Operator::GtEq, time(selection.range.start().0))?);
-        all.push(compare("ts", Operator::Lt, time(selection.range.end().0))?);
-    }
-    all.extend(more);
-    Ok((!all.is_empty()).then(|| conjunction(all)))
+}
+
+fn on_time(table: ColdTable, range: TimeRange) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
+    let time = |ms: i64| ScalarValue::TimestampMicrosecond(Some(ms.saturating_mul(1_000)), Some("UTC".into()));
+    Ok(conjunction(vec![
+        compare(table, "ts", Operator::GtEq, time(range.start().0))?,
+        compare(table, "ts", Operator::Lt, time(range.end().0))?,
+    ]))
 }
 
 fn holds_only(file: &LiveFile, metric: &str) -> bool {

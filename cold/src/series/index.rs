@@ -59,7 +59,7 @@ impl SeriesIndex {
             self.files.retain(|_, number| !gone.contains(number));
             self.paths.retain(|number, _| !gone.contains(number));
         }
-        state.files.values().filter(|file| !self.files.contains_key(&file.path)).map(Arc::clone).collect()
+        state.files.values().filter(|file| !self.files.contains_key(file.path.as_ref())).map(Arc::clone).collect()
     }
 
     /// Takes in the rows of a file. Ids are unique in the table.

@@ -46,7 +46,7 @@ pub(crate) struct NewRow {
 /// Reads all rows of a file.
 pub(crate) async fn fetch_rows(table: &Table, file: &LiveFile) -> Result<Vec<RecordBatch>, ColdError> {
     let reading = || format!("cannot read {}", file.path);
-    let path = Path::from(file.path.as_str());
+    let path = Path::from(file.path.as_ref());
     let bytes = table.store().get(&path).await.doing(reading)?.bytes().await.doing(reading)?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|b| b.with_batch_size(BATCH_ROWS).build());
     let batches: Result<Vec<RecordBatch>, ArrowError> = reader.doing(reading)?.collect();

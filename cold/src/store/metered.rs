@@ -1,4 +1,5 @@
-//! Counts requests and bytes on their way to a store: of the whole process, or of one query.
+//! Counts requests and bytes on their way to a store: of the whole process, or of one query. Answers that are shorter
+//! than what was asked for are errors here, for all that is above.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,9 +12,9 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta,
-    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
-    coalesce_ranges,
+    CopyOptions, Error, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, OBJECT_STORE_COALESCE_DEFAULT,
+    ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    UploadPart, coalesce_ranges,
 };
 
 use crate::metrics::Metrics;
@@ -116,6 +117,12 @@ fn length(payload: &PutPayload) -> u64 {
     u64::try_from(payload.content_length()).unwrap_or(u64::MAX)
 }
 
+/// An object that is shorter than it was: decoders further up rely on getting what they asked for.
+fn cut_short(location: &Path, asked: &Range<u64>, got: &Range<u64>) -> Error {
+    let source = format!("{location} was asked for bytes {asked:?} and has only {got:?}");
+    Error::Generic { store: "metered", source: source.into() }
+}
+
 #[async_trait]
 impl<M: Meter> ObjectStore for MeteredStore<M> {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
@@ -133,10 +140,13 @@ impl<M: Meter> ObjectStore for MeteredStore<M> {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let head = options.head;
+        let (head, asked) = (options.head, options.range.clone());
         let result = self.inner.get_opts(location, options).await?;
         self.meter.got(if head { 0 } else { result.range.end - result.range.start });
-        Ok(result)
+        match asked {
+            Some(GetRange::Bounded(asked)) if asked != result.range => Err(cut_short(location, &asked, &result.range)),
+            _ => Ok(result),
+        }
     }
 
     /// Near ranges become one request, and each request is counted.

@@ -20,7 +20,7 @@ use crate::error::ColdError;
 #[derive(Debug, Clone)]
 pub(crate) struct LiveFile {
     /// Below the table, as stored.
-    pub(crate) path: String,
+    pub(crate) path: Arc<str>,
     pub(crate) bytes: u64,
     pub(crate) modified_ms: i64,
     pub(crate) stats: FileStats,
@@ -44,7 +44,7 @@ impl LiveFile {
         });
         let tag = add.tags.as_ref().and_then(|tags| tags.get(TAG)).and_then(Option::as_deref);
         Ok(Self {
-            path: add.path.clone(),
+            path: add.path.as_str().into(),
             bytes: u64::try_from(add.size).unwrap_or(0),
             modified_ms: add.modification_time,
             stats: add.stats.as_deref().map(FileStats::decode).unwrap_or_default(),
@@ -98,7 +98,7 @@ impl LiveFile {
     /// The action that takes the file out of the table; the object stays until a vacuum.
     pub(crate) fn remove(&self, now_ms: i64, data_change: bool) -> Remove {
         Remove {
-            path: self.path.clone(),
+            path: self.path.to_string(),
             data_change,
             deletion_timestamp: Some(now_ms),
             extended_file_metadata: Some(true),
@@ -141,7 +141,7 @@ impl NewFile {
 pub(crate) struct TableState {
     pub(crate) table: ColdTable,
     pub(crate) version: u64,
-    pub(crate) files: BTreeMap<String, Arc<LiveFile>>,
+    pub(crate) files: BTreeMap<Arc<str>, Arc<LiveFile>>,
 }
 
 impl TableState {
@@ -150,7 +150,7 @@ impl TableState {
         version: u64,
         adds: impl IntoIterator<Item = &'a Add>,
     ) -> Result<Self, ColdError> {
-        let file = |add: &Add| Ok((add.path.clone(), Arc::new(LiveFile::from_add(table, add)?)));
+        let file = |add: &Add| LiveFile::from_add(table, add).map(|file| (Arc::clone(&file.path), Arc::new(file)));
         Ok(Self { table, version, files: adds.into_iter().map(file).collect::<Result<_, ColdError>>()? })
     }
 
@@ -160,10 +160,11 @@ impl TableState {
         for action in actions {
             match action {
                 Action::Add(add) => {
-                    files.insert(add.path.clone(), Arc::new(LiveFile::from_add(self.table, add)?));
+                    let file = LiveFile::from_add(self.table, add)?;
+                    files.insert(Arc::clone(&file.path), Arc::new(file));
                 }
                 Action::Remove(remove) => {
-                    files.remove(&remove.path);
+                    files.remove(remove.path.as_str());
                 }
                 Action::Metadata(_) | Action::Protocol(_) => {
                     let problem = "its schema or protocol was changed by another program".to_owned();

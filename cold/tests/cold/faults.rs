@@ -21,7 +21,7 @@ type FailPut = Box<dyn FnMut(&Path) -> Option<PutFault> + Send>;
 
 /// What happens to a put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PutFault {
+pub(crate) enum PutFault {
     /// It takes effect, and the reply says that it failed.
     LoseReply,
     /// It takes effect, and the client's own retry meets it: "already exists".
@@ -33,23 +33,29 @@ pub enum PutFault {
 }
 
 /// A store that fails as told.
-pub struct FaultStore {
+pub(crate) struct FaultStore {
     inner: Arc<dyn ObjectStore>,
     map_put: MapPut,
     fail_put: Mutex<FailPut>,
 }
 
 impl FaultStore {
-    pub fn around(inner: Arc<dyn ObjectStore>) -> Self {
+    pub(crate) fn around(inner: Arc<dyn ObjectStore>) -> Self {
         Self { inner, map_put: Box::new(|options| options), fail_put: Mutex::new(Box::new(|_| None)) }
     }
 
-    pub fn map_put(mut self, map: impl Fn(PutOptions) -> PutOptions + Send + Sync + 'static) -> Arc<dyn ObjectStore> {
+    pub(crate) fn map_put(
+        mut self,
+        map: impl Fn(PutOptions) -> PutOptions + Send + Sync + 'static,
+    ) -> Arc<dyn ObjectStore> {
         self.map_put = Box::new(map);
         Arc::new(self)
     }
 
-    pub fn fail_put(mut self, fail: impl FnMut(&Path) -> Option<PutFault> + Send + 'static) -> Arc<dyn ObjectStore> {
+    pub(crate) fn fail_put(
+        mut self,
+        fail: impl FnMut(&Path) -> Option<PutFault> + Send + 'static,
+    ) -> Arc<dyn ObjectStore> {
         self.fail_put = Mutex::new(Box::new(fail));
         Arc::new(self)
     }
@@ -210,4 +216,41 @@ async fn a_store_that_is_down_is_a_retryable_error_and_loses_nothing() {
     down.store(0, Ordering::SeqCst);
     archive_hour(&archive, HOUR, 1, &told).await.expect("archived");
     assert_eq!(read_points(&archive, &everything()).await.0, told_points(&told));
+}
+
+#[tokio::test]
+async fn nothing_is_lost_or_doubled_whatever_requests_fail() {
+    let seed = kit::seed();
+    let given = Given::a_directory();
+    let mut faulty: Option<Arc<kit::FaultStore>> = None;
+    let decorate = |store| -> Arc<dyn ObjectStore> {
+        let store = Arc::new(kit::FaultStore::new(store, seed, kit::FaultRates::NONE));
+        faulty = Some(Arc::clone(&store));
+        store
+    };
+    let archive = given.archive_through("a", decorate).await.expect("opens");
+    let faulty = faulty.expect("decorated");
+    let mut told = Vec::new();
+    let mut hour = HOUR;
+    for through in 1..=6 {
+        let series = fleet(hour, 2);
+        faulty.set_rates(kit::FaultRates::SOME);
+        // The caller comes back as long as the error says that it may.
+        loop {
+            match archive_hour(&archive, hour, through, &series).await {
+                Ok(_) => break,
+                Err(error) => assert!(error.is_retryable(), "{error}"),
+            }
+        }
+        faulty.set_rates(kit::FaultRates::NONE);
+        told.extend(series);
+        assert_eq!(read_points(&archive, &everything()).await.0, told_points(&told));
+        hour = hour.next();
+    }
+    archive.sweep().await.expect("swept");
+    let fresh = given.archive("b").await;
+    assert_eq!(read_points(&fresh, &everything()).await.0, told_points(&told));
+    let live: u64 = fresh.inventory().await.expect("readable").tables.iter().map(|table| table.files).sum();
+    assert!(live >= 4);
+    assert_eq!(given.parquet_files("raw").len(), 6, "orphans were swept");
 }

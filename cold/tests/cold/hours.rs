@@ -85,7 +85,9 @@ async fn classes_of_an_hour_do_not_replace_each_other() {
     for (class, series) in [(CLASS, &told[..2]), (RetentionClass(3), &told[2..])] {
         let mut writer = archive.hour_writer(HOUR, class, Epoch(1));
         for series in series {
-            writer.push(&ArchivedSeries { series_id: series.id(), labels: &series.labels }, &series.points).expect("ok");
+            writer
+                .push(&ArchivedSeries { series_id: series.id(), labels: &series.labels }, &series.points)
+                .expect("ok");
         }
         writer.commit().await.expect("archived");
     }
@@ -132,7 +134,8 @@ async fn many_commits_pass_checkpoints_and_keep_their_tags() {
     assert_eq!(checkpoints, 1);
     let again = given.archive("a").await;
     assert_eq!(read_points(&again, &everything()).await.0, told_points(&told));
-    let throughs: Vec<u32> = again.archived_hours().await.expect("readable").values().map(|through| through.0).collect();
+    let throughs: Vec<u32> =
+        again.archived_hours().await.expect("readable").values().map(|through| through.0).collect();
     assert_eq!(throughs, (1..=40).chain(1..=40).chain(1..=40).collect::<Vec<_>>());
     assert!(archive_hour(&again, HOUR, 1, &told[..1]).await.expect("archived").unchanged);
 }

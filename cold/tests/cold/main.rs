@@ -1,5 +1,7 @@
 //! What the cold tier promises, a module a behaviour.
 
+extern crate thermocline_cold as cold;
+
 mod concurrency;
 mod faults;
 mod hours;

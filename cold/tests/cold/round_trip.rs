@@ -50,8 +50,11 @@ async fn minute_and_hour_buckets_read_back_as_they_were_made() {
     let start = HOUR.start().0;
     // A counter with a reset on a minute's edge, a second-by-second gauge that is dense enough for sketches in minutes,
     // and a series that ends with a marker.
-    let counter: Vec<(i64, f64)> = (0..360).map(|i| (start + i * 10_000, f64::from(u32::try_from(i % 66).expect("small")))).collect();
-    let dense: Vec<(i64, f64)> = (0..7_200).map(|i| (start + i * 500 + 1, (f64::from(u16::try_from(i).expect("small")) * 0.1).sin() * 90.0)).collect();
+    let counter: Vec<(i64, f64)> =
+        (0..360).map(|i| (start + i * 10_000, f64::from(u32::try_from(i % 66).expect("small")))).collect();
+    let dense: Vec<(i64, f64)> = (0..7_200)
+        .map(|i| (start + i * 500 + 1, (f64::from(u16::try_from(i).expect("small")) * 0.1).sin() * 90.0))
+        .collect();
     let ending = vec![(start, 1.5), (start + 10, f64::NAN), (start + 60_000, stale())];
     let mut told: Vec<Told> = [("counter", counter), ("dense", dense), ("ending", ending)]
         .into_iter()

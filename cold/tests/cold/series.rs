@@ -51,7 +51,7 @@ async fn new_series_come_in_a_file_of_their_own_and_small_files_are_joined() {
     let inventory = archive.inventory().await.expect("readable");
     assert!(inventory.tables[0].files < 9, "{:?}", inventory.tables[0]);
     assert_eq!(inventory.tables[0].rows, 12);
-    assert_eq!(entries(&given.archive("b").await).await, entries(&archive).await);
+    assert_eq!(entries(given.archive("b").await.as_ref()).await, entries(&archive).await);
 }
 
 #[tokio::test]

@@ -14,20 +14,20 @@ use schemas::{Epoch, Hour, Labels, Points, Resolution, RetentionClass, SeriesId,
 use tempfile::TempDir;
 
 /// 2026-11-21T07.
-pub const HOUR: Hour = Hour(20_778 * 24 + 7);
-pub const CLASS: RetentionClass = RetentionClass::DEFAULT;
+pub(crate) const HOUR: Hour = Hour(20_778 * 24 + 7);
+pub(crate) const CLASS: RetentionClass = RetentionClass::DEFAULT;
 
 /// A directory, and as many archives on it as a test opens.
-pub struct Given {
-    pub dir: TempDir,
+pub(crate) struct Given {
+    pub(crate) dir: TempDir,
 }
 
 impl Given {
-    pub fn a_directory() -> Self {
+    pub(crate) fn a_directory() -> Self {
         Self { dir: tempfile::tempdir().expect("a temporary directory") }
     }
 
-    pub fn config(&self, node: &str) -> ArchiveConfig {
+    pub(crate) fn config(&self, node: &str) -> ArchiveConfig {
         ArchiveConfig {
             url: self.path().display().to_string(),
             options: BTreeMap::new(),
@@ -36,15 +36,15 @@ impl Given {
         }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    pub async fn archive(&self, node: &str) -> Arc<Archive> {
+    pub(crate) async fn archive(&self, node: &str) -> Arc<Archive> {
         Archive::open(self.config(node)).await.expect("opens")
     }
 
-    pub async fn archive_through(
+    pub(crate) async fn archive_through(
         &self,
         node: &str,
         decorate: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> + Send,
@@ -53,7 +53,7 @@ impl Given {
     }
 
     /// Names of all files below a directory of the archive, sorted.
-    pub fn files(&self, below: &str) -> Vec<String> {
+    pub(crate) fn files(&self, below: &str) -> Vec<String> {
         fn walk(directory: &Path, out: &mut Vec<String>) {
             for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
                 let path = entry.path();
@@ -66,34 +66,34 @@ impl Given {
         out
     }
 
-    pub fn parquet_files(&self, table: &str) -> Vec<String> {
+    pub(crate) fn parquet_files(&self, table: &str) -> Vec<String> {
         let data = |path: &String| path.ends_with(".parquet") && !path.contains("_delta_log");
         self.files(table).into_iter().filter(data).collect()
     }
 }
 
-pub fn clock() -> Arc<dyn Clock> {
+pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(ManualClock::at(HOUR.end().0 + 600_000))
 }
 
 /// A series with its points of one hour.
 #[derive(Debug, Clone)]
-pub struct Told {
-    pub labels: Labels,
-    pub points: Points,
+pub(crate) struct Told {
+    pub(crate) labels: Labels,
+    pub(crate) points: Points,
 }
 
 impl Told {
-    pub fn id(&self) -> SeriesId {
+    pub(crate) fn id(&self) -> SeriesId {
         self.labels.hash().series_id()
     }
 }
 
-pub fn labels(metric: &str, host: &str) -> Labels {
+pub(crate) fn labels(metric: &str, host: &str) -> Labels {
     Labels::new([("__name__", metric), ("host", host), ("env", "test")]).expect("valid")
 }
 
-pub fn points(list: &[(i64, f64)]) -> Points {
+pub(crate) fn points(list: &[(i64, f64)]) -> Points {
     let mut points = Points::default();
     for &(ts, value) in list {
         points.push(ts, value);
@@ -102,7 +102,7 @@ pub fn points(list: &[(i64, f64)]) -> Points {
 }
 
 /// A point every ten seconds of the hour.
-pub fn gauge(hour: Hour, seed: u32) -> Points {
+pub(crate) fn gauge(hour: Hour, seed: u32) -> Points {
     let mut points = Points::default();
     for i in 0..360_i32 {
         let ts = hour.start().0 + i64::from(i) * 10 * SECOND_MS;
@@ -112,7 +112,7 @@ pub fn gauge(hour: Hour, seed: u32) -> Points {
 }
 
 /// Series of two metrics on so many hosts, in archive order.
-pub fn fleet(hour: Hour, hosts: u32) -> Vec<Told> {
+pub(crate) fn fleet(hour: Hour, hosts: u32) -> Vec<Told> {
     let mut told: Vec<Told> = ["cpu", "mem"]
         .into_iter()
         .flat_map(|metric| (0..hosts).map(move |host| (metric, host)))
@@ -122,12 +122,12 @@ pub fn fleet(hour: Hour, hosts: u32) -> Vec<Told> {
     told
 }
 
-pub fn in_archive_order(told: &mut [Told]) {
+pub(crate) fn in_archive_order(told: &mut [Told]) {
     told.sort_by(|a, b| (a.labels.metric(), a.id()).cmp(&(b.labels.metric(), b.id())));
 }
 
 /// Archives an hour.
-pub async fn archive_hour(
+pub(crate) async fn archive_hour(
     archive: &Arc<Archive>,
     hour: Hour,
     through: u32,
@@ -140,18 +140,18 @@ pub async fn archive_hour(
     writer.commit().await
 }
 
-pub fn everything() -> ColdSelection {
+pub(crate) fn everything() -> ColdSelection {
     ColdSelection::all(TimeRange::new(TimestampMs::MIN, TimestampMs::MAX).expect("ordered"))
 }
 
-pub fn hours(first: Hour, count: i64) -> TimeRange {
+pub(crate) fn hours(first: Hour, count: i64) -> TimeRange {
     TimeRange::new(first.start(), TimestampMs(first.start().0 + count * HOUR_MS)).expect("ordered")
 }
 
 /// Points by series, as bits, at the newest versions.
-pub type Read = BTreeMap<i64, Vec<(i64, u64)>>;
+pub(crate) type Read = BTreeMap<i64, Vec<(i64, u64)>>;
 
-pub async fn read_points(archive: &Archive, selection: &ColdSelection) -> (Read, ReadCounters) {
+pub(crate) async fn read_points(archive: &Archive, selection: &ColdSelection) -> (Read, ReadCounters) {
     let counters = ReadCounters::default();
     let stream = archive.scan_points(&archive.versions(), selection, &counters).await.expect("plans");
     let found: Vec<(SeriesId, Points)> = stream.try_collect().await.expect("reads");
@@ -161,18 +161,18 @@ pub async fn read_points(archive: &Archive, selection: &ColdSelection) -> (Read,
     (read, counters)
 }
 
-pub async fn read_buckets(archive: &Archive, resolution: Resolution) -> Vec<(SeriesId, Vec<Bucket>)> {
+pub(crate) async fn read_buckets(archive: &Archive, resolution: Resolution) -> Vec<(SeriesId, Vec<Bucket>)> {
     let counters = ReadCounters::default();
     let stream = archive.scan_buckets(&archive.versions(), resolution, &everything(), &counters).await.expect("plans");
     stream.try_collect().await.expect("reads")
 }
 
-pub fn bits(points: &Points) -> Vec<(i64, u64)> {
+pub(crate) fn bits(points: &Points) -> Vec<(i64, u64)> {
     points.iter().map(|(ts, value)| (ts, value.to_bits())).collect()
 }
 
 /// What a reader must find after these hours.
-pub fn told_points<'a>(told: impl IntoIterator<Item = &'a Told>) -> Read {
+pub(crate) fn told_points<'a>(told: impl IntoIterator<Item = &'a Told>) -> Read {
     let mut read = Read::new();
     for series in told {
         read.entry(series.id().0).or_default().extend(bits(&series.points));

@@ -1,16 +1,18 @@
 //! A shard of a generation: the pages of its series, and one arena for their mini-chunks.
 //!
-//! An arena entry is `link to the series' previous mini-chunk (4), length (4), chunk`.
+//! An arena entry is `link to the series' previous mini-chunk (4), length (4), first and last timestamp (8 each), chunk`;
+//! so a read of one hour passes over the others without looking into them.
 
 use hashbrown::HashMap;
 use schemas::chunk::{ChunkDecoder, ChunkEncoder};
 use schemas::{Points, SeriesAddress, Sid};
+use smallvec::SmallVec;
 
 use super::HeadPoint;
 use super::page::{ChunkLink, Page};
 use crate::error::HotError;
 
-const ENTRY_HEADER_BYTES: usize = 8;
+const ENTRY_HEADER_BYTES: usize = 24;
 
 #[derive(Debug, Default)]
 pub(super) struct Shard {
@@ -56,12 +58,16 @@ impl Shard {
         // Settling parts and then their sequence gives the same as settling the sequence: arrival order is kept.
         self.scratch.settle();
         let link = ChunkLink::to(self.arena.len()).expect("an arena is bounded by the log, far below 4 GiB a shard");
+        let (Some(first), Some(last)) = (self.scratch.timestamps.first(), self.scratch.timestamps.last()) else { return };
+        let start = self.arena.len();
         self.arena.extend_from_slice(&page.newest_chunk.to_le_bytes());
-        let len_at = self.arena.len();
         self.arena.extend_from_slice(&[0; 4]);
+        self.arena.extend_from_slice(&first.to_le_bytes());
+        self.arena.extend_from_slice(&last.to_le_bytes());
         self.encoder.encode(&self.scratch.timestamps, &self.scratch.values, &mut self.arena);
-        let len = u32::try_from(self.arena.len() - len_at - 4).expect("sixteen points are a few hundred bytes");
-        self.arena[len_at..len_at + 4].copy_from_slice(&len.to_le_bytes());
+        let len = self.arena.len() - start - ENTRY_HEADER_BYTES;
+        let len = u32::try_from(len).expect("sixteen points are a few hundred bytes");
+        self.arena[start + 4..start + 8].copy_from_slice(&len.to_le_bytes());
         page.newest_chunk = link;
         page.clear();
     }
@@ -77,10 +83,13 @@ impl Shard {
     ) -> Result<(), HotError> {
         let Some(&slot) = self.slots.get(&sid) else { return Ok(()) };
         let page = &self.pages[slot as usize];
-        let mut entries = Vec::new();
+        let mut entries: SmallVec<[usize; 16]> = SmallVec::new();
         let mut link = page.newest_chunk;
         while let Some(offset) = link.offset() {
-            entries.push(offset);
+            let (first, last) = (i64::from_le_bytes(self.word(offset + 8)), i64::from_le_bytes(self.word(offset + 16)));
+            if first < end_ms && last >= start_ms {
+                entries.push(offset);
+            }
             link = ChunkLink::from_le_bytes(self.word(offset));
         }
         for &offset in entries.iter().rev() {
@@ -94,8 +103,8 @@ impl Shard {
         Ok(())
     }
 
-    fn word(&self, at: usize) -> [u8; 4] {
-        self.arena[at..at + 4].try_into().expect("entries are written whole")
+    fn word<const N: usize>(&self, at: usize) -> [u8; N] {
+        self.arena[at..at + N].try_into().expect("entries are written whole")
     }
 
     pub(super) fn holds(&self, sid: Sid) -> bool {

@@ -51,13 +51,6 @@ impl Pending {
 #[derive(Debug, Default)]
 pub(crate) struct Drained(Pending);
 
-impl Drained {
-    /// Whether the write holds nothing of the index.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
 impl Index {
     /// The column families of the index with their options; the caller adds what all families share.
     pub(crate) fn families() -> Vec<(&'static str, Options)> {

@@ -198,11 +198,6 @@ impl Resolved {
         self.created = 0;
         self.pin = Some(pin);
     }
-
-    /// Lets go of the batch: its series may be forgotten again.
-    pub(crate) fn release(&mut self) {
-        self.pin = None;
-    }
 }
 
 /// Sorts `0..count` by shard into `order`; returns where each shard ends.

@@ -6,6 +6,7 @@ use rocksdb::{ColumnFamilyDescriptor, Options, WriteBatch};
 use schemas::labels::hash_canonical;
 use schemas::{DurationMs, MatchOp, PointBatch, RejectReason, SeriesHash, TimestampMs};
 
+use super::limits::TooManyNewSeries;
 use super::*;
 
 const NOW: i64 = 20_778 * 86_400_000 + 5_000;
@@ -63,8 +64,7 @@ impl Given {
 
     /// Resolves series given as text, `metric a=1 b=2`, and lets go of the batch.
     fn series(&self, texts: &[&str]) -> Vec<SeriesAddress> {
-        let mut out = self.resolve(&batch(texts), NOW).expect("within limits");
-        out.release();
+        let out = self.resolve(&batch(texts), NOW).expect("within limits");
         assert_eq!(out.rejected, vec![]);
         out.addresses.into_iter().map(|address| address.expect("resolved")).collect()
     }
@@ -128,6 +128,8 @@ fn a_series_is_described_by_its_labels_under_each_of_its_names() {
     assert_eq!((info.address, &info.labels), (address, &wanted));
     assert_eq!(info.series_id, wanted.hash().series_id());
     assert_eq!(given.index.by_series_id(info.series_id), Some(info));
+    assert_eq!((given.index.find(wanted.hash()), given.index.address(address.sid)), (Some(address), Some(address)));
+    assert_eq!(given.index.find(labels("up job=api").hash()), None);
     assert_eq!(given.index.metric_id("up"), Some(address.metric));
     assert_eq!(given.index.metric_name(address.metric).as_deref(), Some("up"));
     assert_eq!(given.index.metric_id("api"), None, "a label value is no metric");
@@ -153,11 +155,13 @@ fn what_a_failed_write_held_goes_with_the_next() {
     let before = given.series(&["up a=1"]);
     let mut lost = WriteBatch::default();
     let drained = given.index.drain_unpersisted(&mut lost);
-    assert!(!drained.is_empty());
+    assert!(!lost.is_empty());
     given.index.restore(drained);
     given.series(&["up a=2"]);
     given.commit();
-    assert!(given.index.drain_unpersisted(&mut WriteBatch::default()).is_empty());
+    let mut next = WriteBatch::default();
+    given.index.drain_unpersisted(&mut next);
+    assert!(next.is_empty());
     assert_eq!(given.reopened().series(&["up a=1"]), before);
 }
 

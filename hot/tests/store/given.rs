@@ -1,6 +1,7 @@
 //! A store in a temporary directory, an archive in memory that stands for Delta, and the naive model of both.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hot::{HourSeal, SealStats, Store, StoreConfig, View};
@@ -23,7 +24,9 @@ pub(crate) type Told = (usize, i64, f64);
 
 pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
-    dir: TempDir,
+    dir: PathBuf,
+    /// Removes the directory at the end; `None` when it is somebody else's.
+    _kept: Option<TempDir>,
     config: Box<dyn Fn(&mut StoreConfig)>,
     store: Option<Arc<Store>>,
     /// What stands for Delta.
@@ -40,10 +43,22 @@ impl World {
     }
 
     pub(crate) fn with(config: impl Fn(&mut StoreConfig) + 'static) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("hot");
+        Self::of(path, Some(dir), Box::new(config))
+    }
+
+    /// The world of a directory that somebody else keeps, with what its story has told so far.
+    pub(crate) fn at(dir: &Path) -> Self {
+        Self::of(dir.to_owned(), None, Box::new(|_| {}))
+    }
+
+    fn of(dir: PathBuf, kept: Option<TempDir>, config: Box<dyn Fn(&mut StoreConfig)>) -> Self {
         let mut world = Self {
             clock: Arc::new(ManualClock::at(FIRST.start().0)),
-            dir: tempfile::tempdir().expect("a temporary directory"),
-            config: Box::new(config),
+            dir,
+            _kept: kept,
+            config,
             store: None,
             delta: BTreeMap::new(),
             delta_version: 0,
@@ -55,8 +70,9 @@ impl World {
     }
 
     fn open(&mut self) {
-        let mut config = StoreConfig::new(self.dir.path().join("hot"));
+        let mut config = StoreConfig::new(&self.dir);
         config.background_flush = false;
+        config.readers_patience = DurationMs(0);
         config.block_cache_bytes = 1 << 20;
         (self.config)(&mut config);
         let clock: Arc<dyn runtime::Clock> = Arc::clone(&self.clock) as Arc<dyn runtime::Clock>;
@@ -67,8 +83,16 @@ impl World {
         self.store.as_ref().expect("open but while it is opened again")
     }
 
-    pub(crate) fn dir(&self) -> std::path::PathBuf {
-        self.dir.path().join("hot")
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Teaches the model points that were acknowledged before.
+    pub(crate) fn remember(&mut self, told: &[Told]) {
+        for &(series, at, value) in told {
+            self.series.insert(series);
+            learn(&mut self.model, (series, at), value);
+        }
     }
 
     /// Ends the store without a flush, as `kill -9` would, and opens it again.
@@ -85,13 +109,10 @@ impl World {
         for &(series, at, value) in told {
             let entry = *entries.entry(series).or_insert_with(|| batch.add_canonical(labels(series).as_bytes()));
             batch.push(entry, FIRST.start().0 + at, value);
-            self.series.insert(series);
         }
         let appended = self.store().append(&batch).expect("there is room");
         assert_eq!(appended.accepted, told.len() as u64, "{appended:?}");
-        for &(series, at, value) in told {
-            learn(&mut self.model, (series, at), value);
-        }
+        self.remember(told);
     }
 
     pub(crate) fn flush(&self) {
@@ -169,6 +190,16 @@ impl World {
         info.expect("the series is known").address
     }
 
+    pub(crate) fn knows(&self, series: usize) -> bool {
+        self.store().index().by_series_id(labels(series).hash().series_id()).is_some()
+    }
+
+    /// The points of one series in an hour, by milliseconds since `FIRST`.
+    pub(crate) fn read_of(&self, series: usize, hour: Hour) -> BTreeMap<i64, u64> {
+        let points = self.settled(&self.store().view(), hour, &[self.address(series)]);
+        points.iter().flat_map(Points::iter).map(|(ts, value)| (ts - FIRST.start().0, value.to_bits())).collect()
+    }
+
     /// Every point of an hour, by series and milliseconds since `FIRST`, from whoever owns it.
     pub(crate) fn read(&self, hour: Hour) -> BTreeMap<(usize, i64), u64> {
         let view = self.store().view();
@@ -183,7 +214,9 @@ impl World {
     }
 
     fn by_address(&self) -> (Vec<usize>, Vec<SeriesAddress>) {
-        let mut known: Vec<(SeriesAddress, usize)> = self.series.iter().map(|&s| (self.address(s), s)).collect();
+        // A series whose last day is gone is forgotten.
+        let known = self.series.iter().filter(|&&series| self.knows(series));
+        let mut known: Vec<(SeriesAddress, usize)> = known.map(|&series| (self.address(series), series)).collect();
         known.sort();
         (known.iter().map(|(_, series)| *series).collect(), known.iter().map(|(address, _)| *address).collect())
     }

@@ -1,8 +1,12 @@
 //! Where decoders put what they find: the batch, the account of refusals, and the checks that all of them share.
 
+use schemas::batch::MetricMetadata;
 use schemas::{PointBatch, RejectReason, TimestampMs};
 
 use super::{DecodeError, Decoded, Origins, Rejected, Scope};
+
+/// Metrics that one request may describe. Descriptions are no points, so the limit on points does not bound them.
+const DESCRIBED_MAX: usize = 10_000;
 
 /// One body being decoded into one batch.
 pub(crate) struct Collector<'s, 'b> {
@@ -40,6 +44,27 @@ impl<'s, 'b> Collector<'s, 'b> {
 
     pub(crate) fn reject(&mut self, index: u64, points: u64, reason: RejectReason) {
         self.decoded.rejections.add(Rejected { index, points, reason });
+    }
+
+    /// Remembers what the sender says of a metric, if it is not too long. Senders repeat themselves, so what is known
+    /// already costs a look-up only.
+    pub(crate) fn describe(&mut self, metric: &str, unit: Option<&str>, kind: Option<&str>, help: Option<&str>) {
+        let bytes_max = self.scope.limits.label_value_bytes;
+        let short = |text: &&str| !text.is_empty() && text.len() <= bytes_max;
+        let (unit, kind, help) = (unit.filter(short), kind.filter(short), help.filter(short));
+        let described = self.batch.metadata();
+        let room = described.len() < DESCRIBED_MAX;
+        let new = match described.get(metric) {
+            None => room && short(&metric),
+            Some(known) => {
+                let changes = |said: Option<&str>, known: &Option<String>| said.is_some() && said != known.as_deref();
+                changes(unit, &known.unit) || changes(kind, &known.kind) || changes(help, &known.help)
+            }
+        };
+        if new && (unit.is_some() || kind.is_some() || help.is_some()) {
+            let owned = |text: Option<&str>| text.map(str::to_owned);
+            self.batch.describe(metric, MetricMetadata { unit: owned(unit), kind: owned(kind), help: owned(help) });
+        }
     }
 
     /// Adds a series by its canonical bytes; the points pushed next are its own.

@@ -13,7 +13,6 @@
 //!
 //! Text that is no JSON refuses the whole body, except in NDJSON, where it refuses its line.
 
-use schemas::batch::MetricMetadata;
 use schemas::{PointBatch, RejectReason};
 
 use super::{Collector, DecodeError, Decoded, Origins, Scope};
@@ -140,7 +139,7 @@ impl Request<'_, '_> {
         self.out.begin_series(canonical);
         self.out.push(index, timestamp_ms, value);
         if let Some(unit) = metric.unit.as_str() {
-            self.out.describe_unit(name, unit);
+            self.out.describe(name, Some(unit), None, None);
         }
         Ok(())
     }
@@ -151,15 +150,5 @@ impl Request<'_, '_> {
         self.out.see(1)?;
         self.out.reject(index, 1, reason);
         Ok(())
-    }
-}
-
-impl Collector<'_, '_> {
-    /// Remembers a unit. Nearly every point repeats that of its metric, so a known one costs a look-up only.
-    fn describe_unit(&mut self, metric: &str, unit: &str) {
-        let known = self.batch.metadata().get(metric).and_then(|said| said.unit.as_deref());
-        if known != Some(unit) && unit.len() <= self.scope.limits.label_value_bytes {
-            self.batch.describe(metric, MetricMetadata { unit: Some(unit.to_owned()), ..MetricMetadata::default() });
-        }
     }
 }

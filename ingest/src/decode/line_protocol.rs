@@ -149,8 +149,8 @@ impl<'a> Request<'_, '_, 'a> {
         let measurement = line.measurement()?;
         pairs.clear();
         if line.tags(pairs)? {
-            let owned: Vec<(Cow<'_, [u8]>, Cow<'_, [u8]>)> =
-                pairs.iter().map(|(name, value)| (line::unescape(name), line::unescape(value))).collect();
+            let unescape = |(name, value): &Pair<'a>| (line::unescape(name), line::unescape(value));
+            let owned: Vec<_> = pairs.iter().map(unescape).collect();
             let mut unescaped: Vec<Pair<'_>> = owned.iter().map(|(n, v)| (n.as_ref(), v.as_ref())).collect();
             self.tags.set(&mut unescaped, self.out.scope.limits)?;
         } else {

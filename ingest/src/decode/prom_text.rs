@@ -8,7 +8,6 @@
 
 use std::borrow::Cow;
 
-use schemas::batch::MetricMetadata;
 use schemas::labels::METRIC_NAME;
 use schemas::{PointBatch, RejectReason};
 
@@ -108,16 +107,12 @@ impl<'a> Request<'_, '_, 'a> {
     fn comment(&mut self, comment: &str) {
         let mut words = comment.trim_start().splitn(3, [' ', '\t']);
         let (Some(keyword), Some(metric), Some(text)) = (words.next(), words.next(), words.next()) else { return };
-        let text = text.trim();
-        let said = match keyword {
-            "HELP" => MetricMetadata { help: Some(unescape_help(text)), ..MetricMetadata::default() },
-            "TYPE" => MetricMetadata { kind: Some(text.to_ascii_lowercase()), ..MetricMetadata::default() },
-            "UNIT" => MetricMetadata { unit: Some(text.to_owned()), ..MetricMetadata::default() },
-            _ => return,
-        };
-        let metric = metric.trim_matches('"');
-        if !metric.is_empty() && !text.is_empty() && metric.len() <= self.out.scope.limits.label_value_bytes {
-            self.out.batch.describe(metric, said);
+        let (metric, text) = (metric.trim_matches('"'), text.trim());
+        match keyword {
+            "HELP" => self.out.describe(metric, None, None, Some(&sample::unescape(text))),
+            "TYPE" => self.out.describe(metric, None, Some(&text.to_ascii_lowercase()), None),
+            "UNIT" => self.out.describe(metric, Some(text), None, None),
+            _ => {}
         }
     }
 }
@@ -138,9 +133,4 @@ fn time_ms(text: &str, seconds: bool) -> Result<i64, RejectReason> {
             Err(invalid())
         }
     }
-}
-
-/// In help texts a backslash escapes itself and a newline.
-fn unescape_help(text: &str) -> String {
-    sample::unescape(text).into_owned()
 }

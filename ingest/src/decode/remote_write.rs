@@ -7,11 +7,10 @@
 //! `prompb/types.proto`. A value's bits are kept, so staleness markers survive. Exemplars and native histograms are
 //! counted and left out. Indexes of rejections are those of the time series in the message, from 0.
 
-use schemas::batch::MetricMetadata;
 use schemas::{PointBatch, RejectReason};
 
 use super::{Collector, DecodeError, Decoded, Origins, Scope};
-use crate::canonical::{Pair, require_utf8, settle, write_series};
+use crate::canonical::{Pair, require_utf8, room_for_label, settle, write_series};
 
 mod plain;
 mod protobuf;
@@ -67,6 +66,9 @@ impl<'a> Request<'_, '_, 'a> {
         self.series_seen += 1;
         let points = u64::try_from(self.scratch.samples.len()).unwrap_or(u64::MAX);
         self.out.see(points)?;
+        if points == 0 {
+            return Ok(());
+        }
         if plain.is_some() && !more_labels {
             self.push_samples(index, true);
             return Ok(());
@@ -81,10 +83,15 @@ impl<'a> Request<'_, '_, 'a> {
     /// Reads what is left of a series but its labels; says whether there are any.
     fn samples(&mut self, reader: &mut Reader<'a>) -> Result<bool, DecodeError> {
         self.scratch.samples.clear();
+        let limit = self.out.scope.limits.points_per_request;
+        let samples_max = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut labels = false;
         while let Some(field) = reader.next_field()? {
             match field {
                 (1, Field::Bytes(_)) => labels = true,
+                (2, Field::Bytes(_)) if self.scratch.samples.len() == samples_max => {
+                    return Err(DecodeError::TooManyPoints { limit });
+                }
                 (2, Field::Bytes(sample)) => self.scratch.samples.push(sample_of(reader.within(sample))?),
                 (3, Field::Bytes(_)) => self.out.decoded.dropped.exemplars += 1,
                 (4, Field::Bytes(_)) => self.out.decoded.dropped.histograms += 1,
@@ -101,6 +108,9 @@ impl<'a> Request<'_, '_, 'a> {
         pairs.clear();
         while let Some(field) = reader.next_field()? {
             if let (1, Field::Bytes(label)) = field {
+                if let Err(reason) = room_for_label(pairs.len()) {
+                    return Ok(Err(reason));
+                }
                 pairs.push(label_of(reader.within(label))?);
             }
         }
@@ -127,20 +137,18 @@ impl<'a> Request<'_, '_, 'a> {
     }
 
     fn metadata(&mut self, mut reader: Reader<'a>) -> Result<(), DecodeError> {
-        let (mut metric, mut said) = ("", MetricMetadata::default());
+        let (mut metric, mut unit, mut kind, mut help) = ("", None, None, None);
         let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).unwrap_or("");
         while let Some(field) = reader.next_field()? {
             match field {
-                (1, Field::Varint(kind)) => said.kind = kind_of(kind).map(str::to_owned),
+                (1, Field::Varint(number)) => kind = kind_of(number),
                 (2, Field::Bytes(name)) => metric = text(reader.slice(name)),
-                (4, Field::Bytes(help)) => said.help = non_empty(text(reader.slice(help))),
-                (5, Field::Bytes(unit)) => said.unit = non_empty(text(reader.slice(unit))),
+                (4, Field::Bytes(said)) => help = Some(text(reader.slice(said))),
+                (5, Field::Bytes(said)) => unit = Some(text(reader.slice(said))),
                 _ => {}
             }
         }
-        if !metric.is_empty() && metric.len() <= self.out.scope.limits.label_value_bytes {
-            self.out.batch.describe(metric, said);
-        }
+        self.out.describe(metric, unit, kind, help);
         Ok(())
     }
 }
@@ -174,8 +182,4 @@ fn kind_of(number: u64) -> Option<&'static str> {
     let kinds = ["counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset"];
     let at = usize::try_from(number).ok()?.checked_sub(1)?;
     kinds.get(at).copied()
-}
-
-fn non_empty(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
 }

@@ -14,11 +14,14 @@ pub(crate) fn window() -> TimeRange {
     TimeRange::new(TimestampMs(NOW_MS - 86_400_000), TimestampMs(NOW_MS + 600_000)).expect("ordered")
 }
 
+/// Series, time in ms, value.
+pub(crate) type Point = (String, i64, f64);
+
 /// Decodes with `limits`; the points are `(series, timestamp, value)`.
 pub(crate) fn decode_with(
     limits: &Limits,
     decode: impl FnOnce(Scope<'_>, &mut PointBatch) -> Result<Decoded, DecodeError>,
-) -> Result<(Vec<(String, i64, f64)>, Decoded), DecodeError> {
+) -> Result<(Vec<Point>, Decoded), DecodeError> {
     let mut batch = PointBatch::new();
     let decoded = decode(Scope { now_ms: NOW_MS, window: window(), limits }, &mut batch)?;
     assert_sound(&batch, &decoded);

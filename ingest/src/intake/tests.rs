@@ -21,7 +21,6 @@ impl Sink for Memory {
         TimeRange::new(TimestampMs(NOW_MS - 1_000), TimestampMs(NOW_MS + 1_000)).expect("ordered")
     }
 
-    #[expect(clippy::float_cmp, reason = "values go through unchanged")]
     fn append(&self, batch: &PointBatch) -> Result<Appended, SinkError> {
         if let Some(error) = &self.error {
             return Err(error.clone());

@@ -46,7 +46,9 @@ impl Outputs {
         }
         let by: &[String] = request.group_by.as_deref().unwrap_or_default();
         if by.iter().any(|name| name == METRIC_NAME) {
-            return Err(QueryError::BadRequest(format!("series of different metrics are never merged: leave {METRIC_NAME} out of group_by")));
+            return Err(QueryError::BadRequest(format!(
+                "series of different metrics are never merged: leave {METRIC_NAME} out of group_by"
+            )));
         }
         let mut known: BTreeMap<OutputName, usize> = BTreeMap::new();
         let of_series = selection.series().iter().map(|info| {

@@ -41,8 +41,10 @@ impl Answer {
         if self.total > self.points_max {
             return Err(self.too_many(self.total));
         }
-        let bytes: usize = self.points.iter().map(|list| list.capacity() * size_of::<Point>()).sum();
-        self.share.resize(bytes)
+        // Lists grow by doubling, so half as much again is about what they hold.
+        let points = usize::try_from(self.total).unwrap_or(usize::MAX);
+        let lists = self.points.len() * size_of::<Vec<Point>>();
+        self.share.resize(points.saturating_mul(size_of::<Point>()).saturating_mul(3) / 2 + lists)
     }
 
     fn too_many(&self, points: u64) -> QueryError {
@@ -86,6 +88,7 @@ impl Answer {
             let given = std::mem::take(list);
             *list = filled_points(&given, fill, range.start().0, range.end().0, width);
         }
+        self.total = self.points.iter().map(|list| list.len() as u64).sum();
         self.check()
     }
 

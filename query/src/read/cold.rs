@@ -74,11 +74,7 @@ pub(super) async fn read<P: Partial>(
 type NewerByHour = BTreeMap<(usize, Hour), Points>;
 
 /// The points newer than what Delta holds of the scan's hours. Hours with any are few: late data not sealed yet.
-async fn overlays(
-    reader: &Arc<Reader>,
-    question: &Question,
-    scan: &ColdScan,
-) -> Result<NewerByHour, QueryError> {
+async fn overlays(reader: &Arc<Reader>, question: &Question, scan: &ColdScan) -> Result<NewerByHour, QueryError> {
     let hours = scan.range.hours();
     let newer = reader.view.overlay_hours();
     let touched: Vec<Hour> = newer.into_iter().map(|(hour, _)| hour).filter(|&hour| hours.contains(hour)).collect();

@@ -57,19 +57,17 @@ impl<P: Partial> LocalRead<P> {
         if within.len() == points.len() {
             P::cut(points, width, &mut |start, part| parts.push(series, start, width, part));
         } else {
-            let inside =
-                Points { timestamps: points.timestamps[within.clone()].to_vec(), values: points.values[within].to_vec() };
+            let inside = Points {
+                timestamps: points.timestamps[within.clone()].to_vec(),
+                values: points.values[within].to_vec(),
+            };
             P::cut(&inside, width, &mut |start, part| parts.push(series, start, width, part));
         }
     }
 }
 
 /// Reads the local part of some work.
-pub(super) fn read<P: Partial>(
-    reader: &Reader,
-    question: &Question,
-    work: &Work,
-) -> Result<LocalRead<P>, QueryError> {
+pub(super) fn read<P: Partial>(reader: &Reader, question: &Question, work: &Work) -> Result<LocalRead<P>, QueryError> {
     let mut out = LocalRead::new(reader, question);
     for hour in work.hours.iter() {
         reader.stop.check()?;
@@ -181,8 +179,7 @@ impl HourScan<'_> {
             seen(series);
             out.parts.push(series, start, width, part);
         };
-        let stats =
-            P::scan(&self.reader.view, self.hour, resolution, addresses, each).map_err(QueryError::hot)?;
+        let stats = P::scan(&self.reader.view, self.hour, resolution, addresses, each).map_err(QueryError::hot)?;
         self.count(self.scan.source.tier, stats);
         Ok(())
     }

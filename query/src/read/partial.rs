@@ -3,6 +3,7 @@
 use hot::{HotError, ScanStats, View};
 use schemas::points::is_stale;
 use schemas::rollup::{Bucket, Moments, Rollup, bucketize, moments_by_bucket};
+use schemas::sketch::nearest_rank;
 use schemas::{DurationMs, Hour, Points, Resolution, SeriesAddress};
 
 use crate::request::Agg;
@@ -196,8 +197,10 @@ impl Summary for Rollup {
 
     fn quantile(&self, q: f64) -> Option<(f64, f64)> {
         let value = Rollup::quantile(self, q)?;
-        let is = |end: f64| value.total_cmp(&end).is_eq();
-        let at_an_end = is(self.moments.min) || is(self.moments.max) || value.is_nan();
+        // By rank, not by value: an estimate in between may be held to an end.
+        let Moments { count, nan_count, .. } = self.moments;
+        let rank = nearest_rank(q, count);
+        let at_an_end = rank == count || rank <= nan_count + 1;
         Some((value, if at_an_end { 0.0 } else { self.sketch.relative_error() }))
     }
 }
@@ -271,6 +274,16 @@ mod tests {
     fn a_bucket_without_samples_has_no_value() {
         let stale = Moments::from_points(&[1], &[schemas::points::stale()]);
         assert_eq!(stale.value(Agg::Count, 0, 60_000), None);
+    }
+
+    #[test]
+    fn an_estimate_that_is_held_to_an_end_is_no_exact_value() {
+        // The 99th of 100 lies in the bin of the greatest, and its estimate above it.
+        let values: Vec<f64> = (0..100).map(|i| if i < 98 { 1.0 } else { 100.0 + f64::from(i - 98) / 10.0 }).collect();
+        let rollup = Rollup::from_points(&(0..100).collect::<Vec<_>>(), &values);
+        let (value, error) = Summary::quantile(&rollup, 0.99).expect("counted");
+        assert!(error > 0.0 && (value - 100.0).abs() <= 100.0 * error, "{value} within {error}");
+        assert_eq!(Summary::quantile(&rollup, 1.0), Some((100.1, 0.0)));
     }
 
     #[test]

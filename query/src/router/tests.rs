@@ -134,9 +134,10 @@ fn maps() -> impl Strategy<Value = TierMap> {
         let mut map = TierMap::default();
         let keys = Form::ALL.into_iter().flat_map(|form| Resolution::ALL.map(|r| (CLASS, form, r)));
         map.thresholds = keys.zip(list).collect();
-        let days = forms.into_iter().zip(0..).map(|(raw, day)| {
-            ((CLASS, Day(day), METRIC), if raw { Form::Raw } else { Form::Raw1m })
-        });
+        let days = forms
+            .into_iter()
+            .zip(0..)
+            .map(|(raw, day)| ((CLASS, Day(day), METRIC), if raw { Form::Raw } else { Form::Raw1m }));
         map.forms = std::sync::Arc::new(days.collect());
         map.sealed_through.insert(Hour(sealed), Epoch(1));
         map
@@ -146,12 +147,13 @@ fn maps() -> impl Strategy<Value = TierMap> {
 fn needs() -> impl Strategy<Value = Need> {
     prop_oneof![
         Just(Need::Points),
-        prop_oneof![Just(DurationMs::MINUTE), Just(DurationMs::HOUR), Just(DurationMs::DAY)]
-            .prop_flat_map(|width| prop_oneof![
+        prop_oneof![Just(DurationMs::MINUTE), Just(DurationMs::HOUR), Just(DurationMs::DAY)].prop_flat_map(
+            |width| prop_oneof![
                 Just(Need::Moments { width }),
                 Just(Need::Sketches { width, every: false }),
                 Just(Need::Sketches { width, every: true }),
-            ]),
+            ]
+        ),
     ]
 }
 

@@ -22,7 +22,10 @@ mod tests;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Condition {
     /// Times in `[from, to)`, ms; open ends are `i64::MIN` and `i64::MAX`.
-    Time { from: i64, to: i64 },
+    Time {
+        from: i64,
+        to: i64,
+    },
     Labels(Vec<LabelMatcher>),
     Ids(BTreeSet<SeriesId>),
     /// Nothing at all.

@@ -121,8 +121,10 @@ impl<'a> Rows<'a> {
 
 /// The parts of each series, in the order of rows.
 fn in_order<'a, 'p, P>(selection: &'a Selection, parts: &'p [Part<P>]) -> Vec<(&'a SeriesInfo, &'p [Part<P>])> {
-    let mut series: Vec<(&SeriesInfo, &[Part<P>])> =
-        parts.chunk_by(|a, b| a.series == b.series).map(|parts| (&selection.series()[parts[0].series], parts)).collect();
+    let mut series: Vec<(&SeriesInfo, &[Part<P>])> = parts
+        .chunk_by(|a, b| a.series == b.series)
+        .map(|parts| (&selection.series()[parts[0].series], parts))
+        .collect();
     series.sort_by(|(a, _), (b, _)| (a.labels.metric(), a.series_id).cmp(&(b.labels.metric(), b.series_id)));
     series
 }

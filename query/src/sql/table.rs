@@ -95,10 +95,8 @@ pub(super) fn timestamp_type() -> DataType {
 }
 
 pub(super) fn labels_type() -> DataType {
-    let entry = Fields::from(vec![
-        Field::new("keys", DataType::Utf8, false),
-        Field::new("values", DataType::Utf8, true),
-    ]);
+    let entry =
+        Fields::from(vec![Field::new("keys", DataType::Utf8, false), Field::new("values", DataType::Utf8, true)]);
     DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entry), false)), true)
 }
 

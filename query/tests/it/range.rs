@@ -1,8 +1,8 @@
 //! What the REST range interface promises, one fact a test.
 
 use query::{Agg, Fill, Granularity, QueryError, QueryLimits, RangeRequest};
-use schemas::time::MINUTE_MS;
 use schemas::tier_map::Tier;
+use schemas::time::MINUTE_MS;
 use schemas::{DurationMs, Labels, Retention};
 
 use crate::given::{Given, MIDNIGHT, hours, labels, metric, range};
@@ -14,9 +14,11 @@ fn cpu(host: &str) -> Labels {
 /// A point every `step_ms` in `[from, to)` hours, rising by one.
 fn rising(from: i64, to: i64, step_ms: i64) -> impl Iterator<Item = (i64, f64)> {
     let span = hours(from, to);
-    (0_i32..).map(f64::from).zip(0..).map(move |(value, i)| (span.start().0 + i * step_ms, value)).take_while(
-        move |(ts, _)| *ts < span.end().0,
-    )
+    (0_i32..)
+        .map(f64::from)
+        .zip(0..)
+        .map(move |(value, i)| (span.start().0 + i * step_ms, value))
+        .take_while(move |(ts, _)| *ts < span.end().0)
 }
 
 fn asked(granularity: Granularity, agg: Agg) -> RangeRequest {
@@ -56,9 +58,8 @@ async fn granularity_by_itself_is_the_finest_that_fits() {
     let mut given = Given::empty_at(60).await;
     given.points(&cpu("a"), rising(0, 2, 10_000));
     let mut request = RangeRequest::new(metric("cpu"), hours(0, 2));
-    let resolution = async |request: &RangeRequest| {
-        given.ask(request.clone()).await.expect("answers").provenance.resolution
-    };
+    let resolution =
+        async |request: &RangeRequest| given.ask(request.clone()).await.expect("answers").provenance.resolution;
     assert_eq!(resolution(&request).await, "raw", "720 points");
     request.max_points = 719;
     assert_eq!(resolution(&request).await, "1m");
@@ -140,6 +141,35 @@ async fn what_retention_dropped_is_answered_by_coarser_data_and_flagged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn late_points_of_one_metric_leave_the_others_of_an_hour_in_delta() {
+    let mut given = Given::empty_at(6).await;
+    given.points(&cpu("a"), rising(0, 1, 10_000));
+    given.points(&labels(&[("__name__", "mem"), ("server_id", "a")]), rising(0, 1, 10_000));
+    given.sealed().await;
+    given.archived().await;
+    let hour = DurationMs::HOUR;
+    given
+        .retained(Retention { hot_raw: hour, warm_rollup_1m: hour, warm_rollup_1h: hour, ..Retention::default() })
+        .await;
+    given.points(&labels(&[("__name__", "mem"), ("server_id", "a")]), [(MIDNIGHT + 1, 7.0)]);
+    given.sealed().await;
+    for (name, points) in [("mem", 361), ("cpu", 360)] {
+        let answer = given.agrees(&kit::Question::raw(metric(name), hours(0, 1)), "sealed into Delta").await;
+        assert_eq!(answer.series[0].points.len(), points);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_nobody_waits_for_is_given_up() {
+    let mut given = Given::empty_at(3).await;
+    given.points(&cpu("a"), rising(0, 2, 1_000));
+    let limits = QueryLimits { timeout: std::time::Duration::ZERO, ..QueryLimits::default() };
+    let engine = given.engine_with(limits);
+    let error = engine.range(asked(Granularity::Minute, Agg::Avg)).await.expect_err("no time at all");
+    assert!(matches!(error, QueryError::Timeout { limit_ms: 0 }) && error.is_retryable(), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_part_of_an_answer_names_its_tier() {
     let mut given = Given::empty_at(6).await;
     given.points(&cpu("a"), rising(0, 5, 10_000));
@@ -167,9 +197,8 @@ async fn each_part_of_an_answer_names_its_tier() {
 async fn the_error_of_a_quantile_is_stated_and_exact_ones_have_none() {
     let mut given = Given::empty_at(3).await;
     given.points(&cpu("a"), rising(0, 1, 10_000).map(|(ts, value)| (ts, value + 1.0)));
-    let error = async |granularity, agg| {
-        given.ask(asked(granularity, agg)).await.expect("answers").provenance.quantile_error
-    };
+    let error =
+        async |granularity, agg| given.ask(asked(granularity, agg)).await.expect("answers").provenance.quantile_error;
     assert_eq!(error(Granularity::Hour, Agg::Avg).await, None);
     assert_eq!(error(Granularity::Minute, Agg::Quantile(0.99)).await, None, "six points: the maximum");
     let stated = error(Granularity::Hour, Agg::Quantile(0.5)).await.expect("from a sketch");

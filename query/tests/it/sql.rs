@@ -34,12 +34,15 @@ async fn samples_can_be_filtered_grouped_and_joined() {
              WHERE labels['env'] = 'prod' GROUP BY 1, 2 ORDER BY 1, 2",
         )
         .await;
-    assert_eq!(table(&grouped), [
-        "| cpu    | a    | 600 | 49.0  |",
-        "| cpu    | b    | 600 | 149.0 |",
-        "| mem    | a    | 600 | 49.0  |",
-        "| mem    | b    | 600 | 149.0 |",
-    ]);
+    assert_eq!(
+        table(&grouped),
+        [
+            "| cpu    | a    | 600 | 49.0  |",
+            "| cpu    | b    | 600 | 149.0 |",
+            "| mem    | a    | 600 | 49.0  |",
+            "| mem    | b    | 600 | 149.0 |",
+        ]
+    );
     let joined = given
         .sql(
             "SELECT count(*) AS n FROM samples a JOIN samples b ON a.ts = b.ts \

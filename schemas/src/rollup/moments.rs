@@ -178,12 +178,12 @@ impl Moments {
 
     /// A counter's increase from its first to its last sample, resets added back; `None` without samples.
     pub fn increase(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.last - self.first + self.reset_adj)
+        (self.count > 0).then_some(self.last - self.first + self.reset_adj)
     }
 
     /// Last minus first; `None` without samples.
     pub fn delta(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.last - self.first)
+        (self.count > 0).then_some(self.last - self.first)
     }
 }
 

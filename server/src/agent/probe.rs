@@ -64,7 +64,12 @@ impl Probe {
         let now = procfs::cpu_times();
         if let (Some(before), Some(now)) = (&self.cpu_times, &now) {
             now.shares_since(before, &mut |mode, percent| {
-                take(&Reading { metric: "cpu_mode", unit: "percent", label: Some(("mode", mode)), value: rounded(percent) });
+                take(&Reading {
+                    metric: "cpu_mode",
+                    unit: "percent",
+                    label: Some(("mode", mode)),
+                    value: rounded(percent),
+                });
             });
         }
         self.cpu_times = now;

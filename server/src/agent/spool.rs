@@ -196,7 +196,10 @@ mod tests {
         for body in ["one", "two", "three"] {
             spool.append(body.as_bytes()).expect("writable");
         }
-        assert_eq!([take(&spool), take(&spool), take(&spool), take(&spool)].map(Option::unwrap_or_default), ["one", "two", "three", ""]);
+        assert_eq!(
+            [take(&spool), take(&spool), take(&spool), take(&spool)].map(Option::unwrap_or_default),
+            ["one", "two", "three", ""]
+        );
         assert_eq!(spool.waiting(), 0);
     }
 
@@ -209,7 +212,10 @@ mod tests {
         let spool = Spool::open(&dir.0, 1 << 20).expect("opens");
         assert!(spool.waiting() > 0);
         spool.append(b"after").expect("writable");
-        assert_eq!((take(&spool).as_deref(), take(&spool).as_deref(), take(&spool)), (Some("before"), Some("after"), None));
+        assert_eq!(
+            (take(&spool).as_deref(), take(&spool).as_deref(), take(&spool)),
+            (Some("before"), Some("after"), None)
+        );
     }
 
     #[test]

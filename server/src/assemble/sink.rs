@@ -36,9 +36,9 @@ impl Sink for StoreSink {
             AppendError::Overloaded { retry_after } | AppendError::TooManyNewSeries { retry_after } => {
                 SinkError::Busy { retry_after }
             }
-            AppendError::Failed(cause) => {
-                SinkError::Failed(anyhow::Error::from(cause).chain().map(ToString::to_string).collect::<Vec<_>>().join(": "))
-            }
+            AppendError::Failed(cause) => SinkError::Failed(
+                anyhow::Error::from(cause).chain().map(ToString::to_string).collect::<Vec<_>>().join(": "),
+            ),
         })
     }
 }

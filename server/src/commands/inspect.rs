@@ -45,10 +45,9 @@ fn look(dir: &Path) -> anyhow::Result<Value> {
 
 /// What RocksDB holds.
 pub(crate) fn local_shape(inventory: &hot::Inventory) -> Value {
-    let family = |f: &hot::FamilyInventory| json!({ "name": f.name, "keys": f.keys, "bytes": f.bytes, "files": f.files });
-    let run = |run: &hot::RunInventory| {
-        json!({ "epoch": run.epoch.0, "points": run.points, "hours": tiers::ranges(run.hours.iter().copied()) })
-    };
+    let family =
+        |f: &hot::FamilyInventory| json!({ "name": f.name, "keys": f.keys, "bytes": f.bytes, "files": f.files });
+    let run = |run: &hot::RunInventory| json!({ "epoch": run.epoch.0, "points": run.points, "hours": tiers::ranges(run.hours.iter().copied()) });
     json!({
         "incarnation": inventory.incarnation,
         "series": inventory.series,

@@ -62,8 +62,7 @@ pub(super) async fn run(args: &ServeArgs, log: &LogArgs) -> anyhow::Result<ExitC
 }
 
 async fn start_listening(config: &Config, app: &Arc<App>, tasks: &Arc<Tasks>) -> anyhow::Result<()> {
-    let listener =
-        TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr().context("asking for the listener's address")?;
     tracing::info!(%address, url = %format!("http://{address}/"), "listening");
     let limits = ConnectionLimits {

@@ -54,7 +54,8 @@ fn told(status: reqwest::StatusCode, body: &[u8]) -> String {
     match detail {
         Some(detail) => {
             let errors = problem.as_ref().and_then(|p| p["errors"].as_array()).map_or(&[][..], Vec::as_slice);
-            let errors: Vec<String> = errors.iter().map(|e| e.as_str().map_or_else(|| e.to_string(), str::to_owned)).collect();
+            let errors: Vec<String> =
+                errors.iter().map(|e| e.as_str().map_or_else(|| e.to_string(), str::to_owned)).collect();
             if errors.is_empty() { detail.to_owned() } else { format!("{detail}: {}", errors.join("; ")) }
         }
         None => format!("{status}: {}", String::from_utf8_lossy(body).trim()),

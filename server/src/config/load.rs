@@ -42,7 +42,9 @@ pub(crate) fn from_file(
 
 /// The process' environment, where it is text.
 pub(crate) fn environment() -> HashMap<String, String> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 /// Reads a configuration document; an empty one is all defaults.
@@ -74,8 +76,11 @@ fn told(error: &serde_saphyr::Error) -> ConfigError {
 /// The durations of a JSON object such as `{"hot.raw": "3d"}` laid over `current`; empty text changes nothing.
 pub(crate) fn retention_of_json(body: &[u8], current: Retention) -> Result<Retention, String> {
     let mut retention = current;
-    let said: BTreeMap<String, String> =
-        if body.trim_ascii().is_empty() { BTreeMap::new() } else { serde_json::from_slice(body).map_err(|e| e.to_string())? };
+    let said: BTreeMap<String, String> = if body.trim_ascii().is_empty() {
+        BTreeMap::new()
+    } else {
+        serde_json::from_slice(body).map_err(|e| e.to_string())?
+    };
     for (key, text) in said {
         let slot = match key.as_str() {
             "hot.raw" => &mut retention.hot_raw,

@@ -33,9 +33,25 @@ limits: { body: 32MiB, labels_per_series: 64, series_per_metric: 5000000, new_se
 }
 
 #[test]
-fn the_example_file_is_valid() {
+fn the_example_file_shows_every_key_with_its_default() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/thermocline.yml");
-    from_file(Some(&path), &Overrides::default(), HashMap::new()).expect("the example is valid");
+    let example = from_file(Some(&path), &Overrides::default(), HashMap::new()).expect("the example is valid");
+    assert_eq!(entries::changes(&Config::default(), &example), [], "the example shows the defaults");
+    let text = std::fs::read_to_string(&path).expect("readable");
+    for entry in entries::of(&Config::default()) {
+        let key = entry.key.split('.').next_back().unwrap_or(&entry.key);
+        assert!(text.contains(&format!("{key}:")), "the example lacks {}", entry.key);
+    }
+}
+
+#[test]
+fn every_key_is_documented() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let text = std::fs::read_to_string(path).expect("readable");
+    for entry in entries::of(&Config::default()) {
+        let row = format!("| `{}` | `{}` |", entry.key, entry.shown());
+        assert!(text.contains(&row), "docs/configuration.md lacks the row {row}");
+    }
 }
 
 #[test]
@@ -87,8 +103,9 @@ fn flags_win_over_the_file() {
 #[test]
 fn a_reload_applies_retention_and_names_what_needs_a_restart() {
     let old = parse("object_store: { options: { secret_access_key: a } }").expect("valid");
-    let new = parse("retention: { hot.raw: 3d }\nobject_store: { options: { secret_access_key: b } }\nlisten: '[::1]:1'")
-        .expect("valid");
+    let new =
+        parse("retention: { hot.raw: 3d }\nobject_store: { options: { secret_access_key: b } }\nlisten: '[::1]:1'")
+            .expect("valid");
     let changes = entries::changes(&old, &new);
     let told: Vec<(&str, &str, bool)> = changes.iter().map(|c| (c.key.as_str(), c.to.as_str(), c.applied)).collect();
     assert_eq!(
@@ -118,4 +135,35 @@ fn a_plan_takes_some_durations_and_keeps_the_rest() {
     for wrong in [&br#"{"hot.row": "3d"}"#[..], br#"{"hot.raw": 3}"#, br#"{"hot.raw": "400d"}"#, b"{"] {
         assert!(retention_of_json(wrong, current).is_err(), "{}", String::from_utf8_lossy(wrong));
     }
+}
+
+#[test]
+fn errors_are_golden() {
+    let texts = [
+        "unknown_key: 1\n",
+        "seal:\n  lateniss: 10m\n",
+        "limits: { body: 64Mi }\n",
+        "archive: { every: often }\n",
+        "listen: nowhere\n",
+        "durability: maybe\n",
+        "retention:\n  hot.raw: 30d\n  cold.raw: 10d\n",
+        "retention: { hot.raw: 5m }\n",
+        "limits: { queries: 0 }\n",
+        "node: Not_A_Name\n",
+        "data_dir: ${NO_SUCH_NAME}\n",
+        "seal: [\n",
+        "- a\n- list\n",
+    ];
+    let told: Vec<String> = texts
+        .iter()
+        .map(|text| {
+            let error = parse(text).expect_err(text).in_file(Path::new("thermocline.yml"));
+            format!("{text}→ {error}\n")
+        })
+        .collect();
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/config"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!("errors", told.join("\n")));
 }

@@ -20,6 +20,46 @@ pub(super) struct Answer {
     pub(super) timing: String,
 }
 
+/// What the tiers hold, a line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tiers {
+    pub(super) sealed: String,
+    pub(super) archived: String,
+    pub(super) owners: String,
+}
+
+impl Tiers {
+    fn of(map: &Value) -> Self {
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let sum = |value: &Value, key: &str| list(value).iter().filter_map(|row| row[key].as_u64()).sum::<u64>();
+        let archived =
+            list(&map["archived"]).into_iter().find(|table| table["table"] == "rollup_1h").unwrap_or_default();
+        let owner = |form: &str, resolution: &str| {
+            let rows = list(&map["owners"]);
+            let row = rows.iter().find(|row| row["form"] == form && row["resolution"] == resolution);
+            row.and_then(|row| row["local_from"].as_str()).unwrap_or("ever").to_owned()
+        };
+        Self {
+            sealed: format!(
+                "{} hours sealed; RocksDB holds {} kB",
+                sum(&map["sealed"], "hours"),
+                sum(&map["local"]["families"], "bytes") / 1_000
+            ),
+            archived: format!(
+                "{} hours archived: {} rows, {} kB of Parquet",
+                sum(&archived["hours"], "hours"),
+                sum(&map["cold"], "rows"),
+                sum(&map["cold"], "bytes") / 1_000
+            ),
+            owners: format!(
+                "RocksDB owns raw points since {}, rollups since {}; what is older, the archive",
+                owner("raw", "raw"),
+                owner("raw", "1h")
+            ),
+        }
+    }
+}
+
 /// Talks to the demo's server.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -62,26 +102,21 @@ impl Client {
         }
     }
 
-    /// Runs an admin action and says in a line what it did.
-    pub(super) async fn admin(&self, action: &str) -> anyhow::Result<String> {
-        let url = format!("{}/api/v1/admin/{action}", self.base);
-        let report = json(self.http.post(url).send().await.with_context(|| format!("asking for {action}"))?).await?;
+    /// Asks the server to do something now. Hours that it had to set aside are an error.
+    pub(super) async fn post(&self, path: &str) -> anyhow::Result<()> {
+        let response = self.http.post(format!("{}{path}", self.base)).send().await;
+        let report = json(response.with_context(|| format!("asking for {path}"))?).await?;
         if let Some(bad) = report["quarantined"].as_array().filter(|bad| !bad.is_empty()) {
-            bail!("{action} set {} hours aside, the first because {}", bad.len(), bad[0]["reason"]);
+            bail!("{path} set {} hours aside, the first because {}", bad.len(), bad[0]["reason"]);
         }
-        let hours = |key: &str| -> u64 {
-            report[key].as_array().map_or(0, |ranges| ranges.iter().filter_map(|range| range["hours"].as_u64()).sum())
-        };
-        Ok(match action {
-            "seal" => format!("{} hours sealed, {} points in {} bytes", hours("sealed"), report["points"], report["bytes"]),
-            "archive" => {
-                format!("{} hours archived, {} rows in {} bytes", hours("archived"), report["rows"], report["bytes"])
-            }
-            _ => {
-                let drops = report["drops"].as_array().map_or(0, Vec::len);
-                format!("{drops} ranges changed their owner, {} column families dropped", report["families_dropped"])
-            }
-        })
+        Ok(())
+    }
+
+    /// What the tiers hold now.
+    pub(super) async fn tiers(&self) -> anyhow::Result<Tiers> {
+        let response =
+            self.http.get(format!("{}/api/v1/tiers", self.base)).send().await.context("asking for the tiers")?;
+        Ok(Tiers::of(&json(response).await?))
     }
 
     /// Asks a question of `GET /api/metrics`, in either of its two forms.
@@ -93,10 +128,21 @@ impl Client {
         let body = json(response).await?;
         let points = match &body {
             Value::Array(dots) => dots.iter().map(|dot| pair(&dot["timestamp"], &dot["value"])).collect(),
-            series => series["series"][0]["points"].as_array().map_or(&[][..], Vec::as_slice).iter().map(|p| pair(&p[0], &p[1])).collect(),
+            series => series["series"][0]["points"]
+                .as_array()
+                .map_or(&[][..], Vec::as_slice)
+                .iter()
+                .map(|p| pair(&p[0], &p[1]))
+                .collect(),
         };
         let points: Option<Vec<(i64, f64)>> = points;
-        Ok(Answer { points: points.context("the answer holds something else than points")?, tiers, resolution, complete, timing })
+        Ok(Answer {
+            points: points.context("the answer holds something else than points")?,
+            tiers,
+            resolution,
+            complete,
+            timing,
+        })
     }
 }
 

@@ -66,7 +66,8 @@ impl Fleet {
     /// The value of a point: two decimals for gauges, whole numbers for the counter.
     pub(super) fn value(&self, metric: Metric, host: u32, ts: TimestampMs) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "times of day and of the demo are far below 2^53")]
-        let (day, seconds) = (ts.0.rem_euclid(DAY_MS) as f64 / DAY_MS as f64, (ts.0 - self.range.start().0) as f64 / 1e3);
+        let (day, seconds) =
+            (ts.0.rem_euclid(DAY_MS) as f64 / DAY_MS as f64, (ts.0 - self.range.start().0) as f64 / 1e3);
         let phase = std::f64::consts::TAU * (day + f64::from(host) / f64::from(HOSTS));
         match metric {
             Metric::CpuUsage => cents(50.0 + 30.0 * phase.sin() + 10.0 * noise(host, ts)),

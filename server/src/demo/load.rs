@@ -17,7 +17,10 @@ const CONNECTIONS: usize = 4;
 pub(super) async fn run(client: &Client, fleet: &Fleet) -> anyhow::Result<String> {
     let begun = Instant::now();
     let bar = ProgressBar::new(fleet.points() as u64);
-    bar.set_style(ProgressStyle::with_template("  {bar:40} {percent}% {per_sec}").unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_style(
+        ProgressStyle::with_template("  {bar:40} {percent}% {per_sec}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
     let times: Vec<TimestampMs> = fleet.timestamps(fleet.range()).collect();
     stream::iter(times.chunks(TIMES_PER_REQUEST).map(Ok::<_, anyhow::Error>))
         .try_for_each_concurrent(CONNECTIONS, |chunk| {

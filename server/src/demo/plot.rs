@@ -26,7 +26,8 @@ mod tests {
 
     #[test]
     fn a_plot_is_text_with_its_bounds() {
-        let points: Vec<(i64, f64)> = (0..100).map(|i| (i * 60_000, f64::from(u32::try_from(i).expect("small")))).collect();
+        let points: Vec<(i64, f64)> =
+            (0..100).map(|i| (i * 60_000, f64::from(u32::try_from(i).expect("small")))).collect();
         let plot = text(&points);
         assert!(plot.contains("99.0") && plot.contains("0.0"), "{plot}");
         assert_eq!(text(&[]), "");

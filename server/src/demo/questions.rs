@@ -29,7 +29,10 @@ pub(super) fn all(fleet: &Fleet, now: TimestampMs) -> Vec<Question> {
     let minutes_ago = |minutes: i64| fleet.range().end().minus(DurationMs::minutes(minutes));
     let span = |from: TimestampMs, to: TimestampMs| TimeRange::new(from, to).expect("from lies before to");
     let (recent, middle) = (span(minutes_ago(5), now), span(ago(40), ago(38)));
-    let (old, whole) = (span(fleet.range().start().ceil_to(DurationMs::HOUR), ago(50).floor_to(DurationMs::HOUR)), span(fleet.range().start(), now));
+    let (old, whole) = (
+        span(fleet.range().start().ceil_to(DurationMs::HOUR), ago(50).floor_to(DurationMs::HOUR)),
+        span(fleet.range().start(), now),
+    );
     let host = server_id(HOST);
     let of_host = |range: TimeRange, rest: &str| {
         format!("/api/metrics/{host}?metric=cpu_usage&from={}&to={}{rest}", range.start().0, range.end().0)
@@ -57,7 +60,12 @@ pub(super) fn all(fleet: &Fleet, now: TimestampMs) -> Vec<Question> {
                 old.end().0
             ),
             tiers: "cold",
-            expected: averages(fleet, old, DurationMs::HOUR, &(0..HOSTS).filter(|h| region(*h) == REGION).collect::<Vec<_>>()),
+            expected: averages(
+                fleet,
+                old,
+                DurationMs::HOUR,
+                &(0..HOSTS).filter(|h| region(*h) == REGION).collect::<Vec<_>>(),
+            ),
             plotted: false,
         },
         Question {

@@ -127,7 +127,6 @@ fn as_influx(api: Api, problem: &Problem) -> Response {
         Kind::Overloaded | Kind::Starting | Kind::QueryTimeout => "unavailable",
         Kind::Internal => "internal error",
         Kind::NotFound => "not found",
-        Kind::Unauthorized => "unauthorized",
         Kind::MethodNotAllowed => "method not allowed",
         Kind::UnsupportedMediaType => "unsupported media type",
         Kind::BadRequest | Kind::NotAcceptable | Kind::RequestTimeout | Kind::NotPossible => "invalid",

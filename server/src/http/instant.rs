@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn all_forms_name_the_same_instant() {
-        for text in ["2025-03-17T14:30:00Z", "1742221800", "1742221800.0", "1742221800000", "now", "2025-03-17T15:30:00+01:00"]
+        for text in
+            ["2025-03-17T14:30:00Z", "1742221800", "1742221800.0", "1742221800000", "now", "2025-03-17T15:30:00+01:00"]
         {
             assert_eq!(parse(text, NOW), Some(NOW), "{text}");
         }
@@ -74,7 +75,19 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", ".", "-", "yesterday", "now-", "now*2", "1e300", "-6", "NaN", "99999999999999999999", "2025-13-01T00:00:00Z"] {
+        for text in [
+            "",
+            ".",
+            "-",
+            "yesterday",
+            "now-",
+            "now*2",
+            "1e300",
+            "-6",
+            "NaN",
+            "99999999999999999999",
+            "2025-13-01T00:00:00Z",
+        ] {
             assert_eq!(parse(text, NOW), None, "{text}");
         }
     }

@@ -41,7 +41,8 @@ pub(crate) fn accept<'a>(headers: &HeaderMap, offers: &[&'a str]) -> Result<&'a 
 fn media_range(text: &str) -> Option<(&str, f32)> {
     let mut parts = text.split(';').map(str::trim);
     let range = parts.next().filter(|range| range.contains('/'))?;
-    let q = parts.find_map(|p| p.strip_prefix("q=").or_else(|| p.strip_prefix("Q="))).map_or(Some(1.0), |q| q.parse().ok());
+    let q =
+        parts.find_map(|p| p.strip_prefix("q=").or_else(|| p.strip_prefix("Q="))).map_or(Some(1.0), |q| q.parse().ok());
     Some((range, q.filter(|q: &f32| q.is_finite())?))
 }
 

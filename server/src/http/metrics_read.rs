@@ -139,8 +139,8 @@ fn matchers(params: &Params) -> Result<Vec<LabelMatcher>, Problem> {
         all.push(LabelMatcher::equal(METRIC_NAME, metric));
     }
     if let Some(selector) = params.get("match[]") {
-        let parsed = promql::parse_selector(selector)
-            .map_err(|e| Problem::bad_request(format!("match[]={selector:?}: {e}")))?;
+        let parsed =
+            promql::parse_selector(selector).map_err(|e| Problem::bad_request(format!("match[]={selector:?}: {e}")))?;
         all.extend(parsed);
     }
     if all.iter().any(|matcher| matcher.name() == METRIC_NAME) {
@@ -276,11 +276,8 @@ mod tests {
         let dots = serde_json::to_value(Dots(&points)).expect("serializes");
         assert_eq!(dots[0], json!({ "timestamp": 1_000, "value": 72.5 }));
         assert_eq!((&dots[1]["value"], &dots[2]["value"]), (&json!(null), &json!("NaN")));
-        let series = AnswerSeries {
-            metric: "cpu".to_owned(),
-            labels: vec![("env".to_owned(), "a".to_owned())],
-            points,
-        };
+        let series =
+            AnswerSeries { metric: "cpu".to_owned(), labels: vec![("env".to_owned(), "a".to_owned())], points };
         let shape = serde_json::to_value(SeriesShape(&series)).expect("serializes");
         let pairs = json!([[1_000, 72.5], [2_000, null], [3_000, "NaN"]]);
         assert_eq!(shape, json!({ "metric": "cpu", "labels": { "env": "a" }, "points": pairs }));

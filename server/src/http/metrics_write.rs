@@ -20,7 +20,8 @@ use super::media;
 use super::problem::Problem;
 
 const JSON: &str = "application/json";
-const NDJSON: [&str; 4] = ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"];
+const NDJSON: [&str; 4] =
+    ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"];
 
 /// What became of a batch.
 #[derive(Debug, Serialize, ToSchema)]
@@ -62,7 +63,7 @@ fn answer(outcome: &IngestOutcome) -> Response {
     if outcome.accepted == 0 {
         let detail = match outcome.rejected() {
             0 => "the batch holds no points".to_owned(),
-            n => format!("none of {n} points was good"),
+            n => format!("no point of the batch was good: {n} refused"),
         };
         return Problem::bad_request(detail)
             .with_errors(errors)

@@ -35,6 +35,6 @@ mod tests {
     fn what_json_has_no_number_for_is_a_word() {
         let values = [72.5, -0.0, 1e21, f64::NAN, f64::INFINITY, f64::NEG_INFINITY].map(JsonFloat);
         let text = serde_json::to_string(&values).expect("serializes");
-        assert_eq!(text, r#"[72.5,-0.0,1e21,"NaN","+Inf","-Inf"]"#);
+        assert_eq!(text, r#"[72.5,-0.0,1e+21,"NaN","+Inf","-Inf"]"#);
     }
 }

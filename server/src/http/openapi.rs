@@ -4,8 +4,8 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
-    admin, documents, health, influx, metrics_read, metrics_write, policies, prometheus_write, provenance, self_metrics,
-    sql, tiers,
+    admin, documents, health, influx, metrics_read, metrics_write, policies, prometheus_write, provenance,
+    self_metrics, sql, tiers,
 };
 
 /// The document at `/api/v1/openapi.json`.

@@ -38,7 +38,10 @@ impl Params {
         for (name, value) in form_urlencoded::parse(query.unwrap_or("").as_bytes()) {
             let Some(param) = allowed.iter().find(|param| param.name() == name) else {
                 let names: Vec<&str> = allowed.iter().map(|param| param.name()).collect();
-                return Err(Problem::bad_request(format!("unknown parameter {name:?}; known are {}", names.join(", "))));
+                return Err(Problem::bad_request(format!(
+                    "unknown parameter {name:?}; known are {}",
+                    names.join(", ")
+                )));
             };
             if matches!(param, Param::One(_)) && pairs.iter().any(|(seen, _)| *seen == name) {
                 return Err(Problem::bad_request(format!("parameter {name:?} stands twice")));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// The media type of an error.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
@@ -18,7 +18,6 @@ pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     BadRequest,
-    Unauthorized,
     NotFound,
     MethodNotAllowed,
     NotAcceptable,
@@ -33,9 +32,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::BadRequest,
-        Self::Unauthorized,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
@@ -55,12 +53,6 @@ impl Kind {
             Self::BadRequest => {
                 (StatusCode::BAD_REQUEST, "bad-request", "Bad request", "The request is wrong; `detail` says what.")
             }
-            Self::Unauthorized => (
-                StatusCode::UNAUTHORIZED,
-                "unauthorized",
-                "Unauthorized",
-                "The request lacks valid credentials.",
-            ),
             Self::NotFound => (
                 StatusCode::NOT_FOUND,
                 "not-found",
@@ -154,7 +146,7 @@ pub(crate) struct Problem {
     /// Single things that were wrong, or what would be possible.
     errors: Vec<Value>,
     /// Members beyond RFC 9457's.
-    extra: Map<String, Value>,
+    extra: Vec<(&'static str, Value)>,
     retry_after: Option<Duration>,
 }
 
@@ -163,7 +155,6 @@ impl Problem {
         let retry_after = match kind {
             Kind::Overloaded | Kind::Starting => Some(Duration::from_secs(1)),
             Kind::BadRequest
-            | Kind::Unauthorized
             | Kind::NotFound
             | Kind::MethodNotAllowed
             | Kind::NotAcceptable
@@ -174,7 +165,7 @@ impl Problem {
             | Kind::Internal
             | Kind::QueryTimeout => None,
         };
-        Self { kind, detail: detail.into(), errors: Vec::new(), extra: Map::new(), retry_after }
+        Self { kind, detail: detail.into(), errors: Vec::new(), extra: Vec::new(), retry_after }
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
@@ -199,8 +190,8 @@ impl Problem {
     }
 
     #[must_use]
-    pub(crate) fn with_member(mut self, name: &str, value: Value) -> Self {
-        self.extra.insert(name.to_owned(), value);
+    pub(crate) fn with_member(mut self, name: &'static str, value: Value) -> Self {
+        self.extra.push((name, value));
         self
     }
 
@@ -225,7 +216,7 @@ impl Problem {
             "errors": self.errors,
         });
         if let Value::Object(members) = &mut body {
-            members.extend(self.extra.clone());
+            members.extend(self.extra.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         }
         body
     }

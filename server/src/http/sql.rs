@@ -49,7 +49,7 @@ pub(crate) async fn sql(
     headers: HeaderMap,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let kind = media::require(&headers, &["application/json", "text/plain", "application/sql"])?;
+    let kind = media::require(&headers, &["application/json", "text/plain", "application/sql", CURL_DEFAULT])?;
     let wanted = media::accept(&headers, &Encoding::MEDIA_TYPES)?;
     let body = app.bodies.read(&headers, request.into_body()).await?;
     let query = query_text(kind.as_deref(), &body.bytes)?;
@@ -64,11 +64,14 @@ pub(crate) async fn sql(
     Ok(response)
 }
 
+/// What `curl -d` says when nobody tells it the media type.
+const CURL_DEFAULT: &str = "application/x-www-form-urlencoded";
+
 /// JSON if it says so or looks so, else the query itself.
 fn query_text(kind: Option<&str>, body: &[u8]) -> Result<String, Problem> {
     let json = match kind {
-        Some(kind) => kind == "application/json",
-        None => body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{'),
+        Some(kind) if kind != CURL_DEFAULT => kind == "application/json",
+        Some(_) | None => body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{'),
     };
     if json {
         let request: SqlRequest =
@@ -86,11 +89,7 @@ enum Step<R> {
 }
 
 /// The encoded answer, piece by piece.
-fn chunks<R>(
-    encoder: Encoder,
-    first: Option<RecordBatch>,
-    rows: R,
-) -> impl Stream<Item = Result<Bytes, String>> + Send
+fn chunks<R>(encoder: Encoder, first: Option<RecordBatch>, rows: R) -> impl Stream<Item = Result<Bytes, String>> + Send
 where
     R: Stream<Item = Result<RecordBatch, String>> + Send + Unpin,
 {

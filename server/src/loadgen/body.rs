@@ -164,7 +164,8 @@ fn json(host: &Host, metrics: &[Metric]) -> Template {
         (before.into_bytes(), after.into_bytes())
     };
     Template::Json {
-        head: format!("{{\"server_id\":{server_id},\"tags\":{},\"timestamp\":", serde_json::Value::Object(tags)).into_bytes(),
+        head: format!("{{\"server_id\":{server_id},\"tags\":{},\"timestamp\":", serde_json::Value::Object(tags))
+            .into_bytes(),
         around: metrics.iter().enumerate().map(around).collect(),
         tail: b"]}\n".to_vec(),
     }
@@ -197,8 +198,11 @@ mod tests {
 
     const TS_MS: i64 = 1_742_221_800_000;
 
-    /// What a server would understand: series without `server_id` (only JSON adds it), time, bits of the value.
-    fn sent(workload: WorkloadName, protocol: ProtocolName) -> Vec<(Vec<(String, String)>, i64, u64)> {
+    /// Labels without `server_id` (only JSON adds it to all), time, and the bits of the value.
+    type Point = (Vec<(String, String)>, i64, u64);
+
+    /// What a server would understand.
+    fn sent(workload: WorkloadName, protocol: ProtocolName) -> Vec<Point> {
         let fleet = Fleet::new(workload, 3);
         let mut host = fleet.host(11);
         let template = Template::new(protocol, &host, fleet.metrics());

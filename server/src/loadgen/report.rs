@@ -135,14 +135,20 @@ mod tests {
     #[test]
     fn a_report_tells_points_rate_and_latency() {
         let mut tally = Tally::default();
-        let sent = Sent { rejected: 500, complaint: Some("bad".to_owned()), retries: 1, took: Duration::from_millis(10) };
+        let sent =
+            Sent { rejected: 500, complaint: Some("bad".to_owned()), retries: 1, took: Duration::from_millis(10) };
         tally.count(1_000_500, &sent);
         let mut total = Tally::default();
         total.add(&tally);
         total.count(1_000_000, &Sent { took: Duration::from_millis(10), ..Sent::default() });
         let report = Report { tally: total, elapsed: Duration::from_secs(2) };
         let text = report.text();
-        assert!(text.starts_with("2,000,000 points in 2.00 s: 1,000,000 points/s\n2 requests, 1 sent again, 500 points rejected\n"), "{text}");
+        assert!(
+            text.starts_with(
+                "2,000,000 points in 2.00 s: 1,000,000 points/s\n2 requests, 1 sent again, 500 points rejected\n"
+            ),
+            "{text}"
+        );
         assert!(text.ends_with("first rejection: bad\n"), "{text}");
         let json: serde_json::Value = serde_json::from_str(&report.json()).expect("JSON");
         assert_eq!((&json["points"], &json["retries"]), (&2_000_000.into(), &1.into()));

@@ -94,7 +94,7 @@ impl Host {
                 Kind::Walk { max, step } | Kind::Hundredths { max, step } => {
                     (*level + below(random, 2 * step + 1) - step).clamp(0, max)
                 }
-                Kind::Counter { .. } if random % COUNTER_LIFE == 0 => 0,
+                Kind::Counter { .. } if random.is_multiple_of(COUNTER_LIFE) => 0,
                 Kind::Counter { rate } => *level + below(random >> 16, rate),
             };
         }
@@ -204,14 +204,16 @@ fn host_metrics() -> Vec<Metric> {
     let events = Kind::Counter { rate: 2_000 };
     let rare = Kind::Counter { rate: 3 };
     let all: [(&str, &[(&str, Kind)]); 8] = [
-        (
-            "cpu",
-            &[("usage", percent), ("user", percent), ("system", percent), ("iowait", percent), ("steal", slow)],
-        ),
+        ("cpu", &[("usage", percent), ("user", percent), ("system", percent), ("iowait", percent), ("steal", slow)]),
         ("memory", &[("used_percent", percent), ("available_bytes", bytes), ("cached_bytes", bytes)]),
         (
             "disk",
-            &[("used_percent", slow), ("read_bytes_total", traffic), ("written_bytes_total", traffic), ("ops_total", events)],
+            &[
+                ("used_percent", slow),
+                ("read_bytes_total", traffic),
+                ("written_bytes_total", traffic),
+                ("ops_total", events),
+            ],
         ),
         (
             "network",

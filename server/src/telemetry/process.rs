@@ -32,7 +32,12 @@ impl Collector for ProcessCollector {
             gauge("process_max_fds", "File descriptors that may be open", max)?;
         }
         let cpu = ConstCounter::new(stat.cpu_seconds);
-        cpu.encode(encoder.encode_descriptor("process_cpu_seconds", "User and system CPU time", None, cpu.metric_type())?)
+        cpu.encode(encoder.encode_descriptor(
+            "process_cpu_seconds",
+            "User and system CPU time",
+            None,
+            cpu.metric_type(),
+        )?)
     }
 }
 
@@ -59,13 +64,8 @@ impl Stat {
         // proc(5) counts from 1 and the command is field 2, so field n stands at n − 3.
         let field = |n: usize| fields.get(n - 3)?.parse::<f64>().ok();
         let boot: f64 = system.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-        let resident_kib: f64 = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?
-            .trim()
-            .trim_end_matches(" kB")
-            .parse()
-            .ok()?;
+        let resident_kib: f64 =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().trim_end_matches(" kB").parse().ok()?;
         Some(Self {
             cpu_seconds: (field(14)? + field(15)?) / TICKS_PER_SECOND,
             start_seconds: boot + field(22)? / TICKS_PER_SECOND,
@@ -94,7 +94,8 @@ mod tests {
     #[test]
     fn a_command_name_with_blanks_and_parentheses_does_not_shift_the_fields() {
         let stat = "7 (a (b) c) S 1 7 7 0 -1 4194304 9 0 0 0 250 50 0 0 20 0 12 0 1000 4096000 300 1844";
-        let parsed = Stat::parse(stat, "VmSize:\t 9 kB\nVmRSS:\t  2048 kB\n", "cpu 1\nbtime 1700000000\n").expect("whole");
+        let parsed =
+            Stat::parse(stat, "VmSize:\t 9 kB\nVmRSS:\t  2048 kB\n", "cpu 1\nbtime 1700000000\n").expect("whole");
         assert!((parsed.cpu_seconds - 3.0).abs() < 1e-9);
         assert!((parsed.threads - 12.0).abs() < 1e-9);
         assert!((parsed.start_seconds - 1_700_000_010.0).abs() < 1e-9);

@@ -1,10 +1,9 @@
 //! What holds for JSON of any bytes, with lines found out and with lines demanded.
 
-#[path = "decoded.rs"]
-mod decoded;
-
 use ingest::Format;
 use ingest::decode::json::Framing;
+
+use crate::decoded;
 
 pub(crate) fn check(bytes: &[u8]) {
     decoded::check(Format::Json(Framing::Any), bytes);

@@ -1,10 +1,9 @@
 //! What holds for line protocol of any bytes.
 
-#[path = "decoded.rs"]
-mod decoded;
-
 use ingest::Format;
 use ingest::decode::line_protocol::Precision;
+
+use crate::decoded;
 
 pub(crate) fn check(bytes: &[u8]) {
     decoded::check(Format::LineProtocol(Precision::Auto), bytes);

@@ -1,9 +1,8 @@
 //! What holds for a remote-write message of any bytes.
 
-#[path = "decoded.rs"]
-mod decoded;
-
 use ingest::Format;
+
+use crate::decoded;
 
 pub(crate) fn check(bytes: &[u8]) {
     decoded::check(Format::RemoteWrite, bytes);

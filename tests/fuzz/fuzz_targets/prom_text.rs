@@ -4,5 +4,7 @@
 
 #[path = "../checks/prom_text.rs"]
 mod check;
+#[path = "../checks/decoded.rs"]
+mod decoded;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| check::check(bytes));

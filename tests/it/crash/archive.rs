@@ -26,7 +26,11 @@ pub(super) async fn drain(api: &Api, ledger: &mut Ledger, window: Window) -> any
 }
 
 /// DuckDB finds exactly what was acknowledged in all hours before `sealed_to`.
-pub(super) async fn equals_what_was_acknowledged(cold: &Path, ledgers: &[Ledger], sealed_to: i64) -> anyhow::Result<()> {
+pub(super) async fn equals_what_was_acknowledged(
+    cold: &Path,
+    ledgers: &[Ledger],
+    sealed_to: i64,
+) -> anyhow::Result<()> {
     let Some(outside) = delta::read(cold).await? else { return Ok(()) };
     outside.holds_nothing_twice()?;
     let mut expected: BTreeMap<(i64, i64), Vec<f64>> = BTreeMap::new();

@@ -107,7 +107,8 @@ impl Ledger {
             let range = (window.start, window.end);
             for (agg, of) in AGGREGATES {
                 let found = api.buckets(host, metric, range, "1h", agg).await?;
-                same_buckets(&hourly(expected, of), &found).with_context(|| format!("1h {agg} of {metric} of {host}"))?;
+                same_buckets(&hourly(expected, of), &found)
+                    .with_context(|| format!("1h {agg} of {metric} of {host}"))?;
             }
         }
         Ok(())

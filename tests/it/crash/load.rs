@@ -52,7 +52,8 @@ impl Window {
 
     /// The start of some hour: a recent one more often than not.
     fn some_hour(self, random: &mut StdRng) -> i64 {
-        let back = if random.random_bool(0.7) { random.random_range(0..3) } else { random.random_range(0..self.hours()) };
+        let back =
+            if random.random_bool(0.7) { random.random_range(0..3) } else { random.random_range(0..self.hours()) };
         hour_of(self.end) - back * HOUR_MS
     }
 }
@@ -132,7 +133,10 @@ pub(super) async fn operate_until_gone(api: Api, jobs: Jobs, seed: u64) -> anyho
         let status = answer.status();
         let Ok(text) = answer.text().await else { return Ok(()) };
         // Another job may hold an hour.
-        ensure!(status.is_success() || status == StatusCode::SERVICE_UNAVAILABLE, "{job} was answered {status}: {text}");
+        ensure!(
+            status.is_success() || status == StatusCode::SERVICE_UNAVAILABLE,
+            "{job} was answered {status}: {text}"
+        );
         let report: Value = serde_json::from_str(&text).with_context(|| format!("{job} answered {text}"))?;
         let aside = report.get("quarantined").and_then(Value::as_array).map_or(0, Vec::len);
         ensure!(aside == 0, "{job} set hours aside: {report}");

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rand::Rng as _;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
-use rand::Rng as _;
 
 use super::load::Jobs;
 
@@ -161,7 +161,8 @@ pub(super) fn all(random: &mut StdRng) -> VecDeque<Round> {
 }
 
 fn some_jobs(random: &mut StdRng) -> Jobs {
-    const CHOICES: [&[&str]; 5] = [&[], &["flush"], &["seal"], &["seal", "archive"], &["flush", "flush", "seal", "archive"]];
+    const CHOICES: [&[&str]; 5] =
+        [&[], &["flush"], &["seal"], &["seal", "archive"], &["flush", "flush", "seal", "archive"]];
     Jobs { of: CHOICES.choose(random).expect("there are some"), ..Jobs::KEEP_ALL }
 }
 
@@ -182,7 +183,9 @@ pub(super) fn crash_points_of_the_source() -> anyhow::Result<BTreeSet<String>> {
 
 fn is_crash_point(literal: &str, krate: &str) -> bool {
     let parts: Vec<&str> = literal.split('.').collect();
-    let word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let word = |part: &&str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
     parts.len() == 3 && parts[0] == krate && parts.iter().all(word)
 }
 

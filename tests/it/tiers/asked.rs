@@ -1,7 +1,7 @@
 //! Asks the engine and the model the same, and compares: values, names, and where the answer is said to come from.
 
-use kit::oracle::{Agg, Answer, GroupAgg, SeriesName};
 use kit::Question;
+use kit::oracle::{Agg, Answer, GroupAgg, SeriesName};
 use query::{Granularity, Provenance, RangeAnswer, RangeRequest};
 use schemas::{DurationMs, LabelMatcher, MatchOp, TimeRange, TimestampMs};
 
@@ -104,7 +104,8 @@ fn is_grouped(question: &Question) -> bool {
 }
 
 fn assert_right(question: &Question, expected: &Answer, answer: &RangeAnswer) {
-    let named = |series: &query::AnswerSeries| SeriesName { metric: series.metric.clone(), labels: series.labels.clone() };
+    let named =
+        |series: &query::AnswerSeries| SeriesName { metric: series.metric.clone(), labels: series.labels.clone() };
     let names: Vec<SeriesName> = answer.series.iter().map(named).collect();
     assert!(names.is_sorted_by(|a, b| a < b), "outputs are sorted, and each is there once: {names:?}");
     assert!(names.iter().eq(expected.keys()), "{question:?}\n got {names:?}\nwant {:?}", expected.keys());

@@ -29,8 +29,8 @@ use super::owners::Named;
 
 /// Seeds of the ordinary run.
 const SEEDS: [u64; 3] = [1, 2, 3];
-/// Steps between two changes of the hour, about.
-const STEPS: usize = 90;
+/// Steps between two times at which everything is asked.
+const STEPS: usize = 60;
 /// Random questions after each step.
 const QUESTIONS: usize = 4;
 /// Metrics of the series that a story begins with, and of those that join it.
@@ -169,7 +169,12 @@ impl Story {
         if self.steps.is_multiple_of(STEPS) {
             self.ask_all().await;
         }
-        say(&format!("{:>4} {} {step:?} {done:?}, then asked in {:?}", self.steps, Hour::containing(TimestampMs(self.world.now_ms())), begun.elapsed() - done));
+        say(&format!(
+            "{:>4} {} {step:?} {done:?}, then asked in {:?}",
+            self.steps,
+            Hour::containing(TimestampMs(self.world.now_ms())),
+            begun.elapsed() - done
+        ));
     }
 
     async fn happen(&mut self, step: Step) {
@@ -204,8 +209,10 @@ impl Story {
         let now = before + by;
         let dense = self.series[0].clone();
         let started = before - before.rem_euclid(HOUR_MS);
-        let seconds = (started..now).step_by(1_000).filter(|at| *at >= before && at.rem_euclid(HOUR_MS) < 20 * MINUTE_MS);
-        let told: Vec<_> = seconds.map(|at| (&dense, at, f64::from(self.rng.random_range(10_000..20_000)) / 100.0)).collect();
+        let seconds =
+            (started..now).step_by(1_000).filter(|at| *at >= before && at.rem_euclid(HOUR_MS) < 20 * MINUTE_MS);
+        let told: Vec<_> =
+            seconds.map(|at| (&dense, at, f64::from(self.rng.random_range(10_000..20_000)) / 100.0)).collect();
         self.world.append(&told);
         self.arrive(before, now);
     }
@@ -219,7 +226,8 @@ impl Story {
         let first = self.rng.random_range(1..self.series.len());
         let known = self.series.len() - 1;
         let names: Vec<Labels> = if joins {
-            self.series.extend(drawn.iter().filter(|labels| !self.series.contains(labels)).cloned().collect::<Vec<_>>());
+            self.series
+                .extend(drawn.iter().filter(|labels| !self.series.contains(labels)).cloned().collect::<Vec<_>>());
             drawn
         } else {
             (0..drawn.len()).map(|at| self.series[1 + (first + at) % known].clone()).collect()
@@ -329,7 +337,9 @@ impl Story {
         let matchers = match self.rng.random_range(0..6) {
             0 => metric(DENSE),
             1 => everything(),
-            2 => vec![LabelMatcher::new("job", MatchOp::Regex, "a|b").expect("valid"), LabelMatcher::equal("host", "x")],
+            2 => {
+                vec![LabelMatcher::new("job", MatchOp::Regex, "a|b").expect("valid"), LabelMatcher::equal("host", "x")]
+            }
             3 => vec![LabelMatcher::equal("__name__", "cpu_usage"), LabelMatcher::equal("job", "")],
             _ => metric(METRICS.choose(&mut self.rng).expect("some")),
         };
@@ -369,6 +379,7 @@ impl Story {
     async fn end(&mut self) {
         self.ask_all().await;
         self.world.settle().await;
+        self.world.assert_archive_is_as_recorded().await;
         self.ask_all().await;
         self.world.kill().await;
         self.ask_all().await;

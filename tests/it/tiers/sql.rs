@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
-use arrow::datatypes::{Float64Type, Int64Type, TimestampMillisecondType};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMillisecondType};
 use futures::TryStreamExt as _;
 use kit::Question;
 use kit::oracle::{Agg, SeriesName};
@@ -57,7 +58,9 @@ impl World {
         );
         let mut counted = Vec::new();
         for batch in self.sql(&query).await {
-            let starts = batch.column(0).as_primitive::<TimestampMillisecondType>();
+            // Planned as it may be, in whatever unit.
+            let starts = cast(batch.column(0), &DataType::Timestamp(TimeUnit::Millisecond, None)).expect("a time");
+            let starts = starts.as_primitive::<TimestampMillisecondType>();
             let counts = batch.column(1).as_primitive::<Int64Type>();
             counted.extend(starts.values().iter().copied().zip(counts.values().iter().copied()));
         }
@@ -74,7 +77,8 @@ impl World {
             "SELECT metric, labels, ts, {list} FROM {table} WHERE {} ORDER BY series_id, ts",
             condition(name, within)
         );
-        let mut found: BTreeMap<String, Bits> = columns.iter().map(|&column| (column.to_owned(), Bits::new())).collect();
+        let mut found: BTreeMap<String, Bits> =
+            columns.iter().map(|&column| (column.to_owned(), Bits::new())).collect();
         for batch in self.sql(&query).await {
             let names = names(&batch);
             let times = batch.column(2).as_primitive::<TimestampMillisecondType>();

@@ -184,7 +184,7 @@ impl Server {
     }
 
     /// Waits until `/-/ready` says so.
-    async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+    pub async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if self.is_ready().await {
@@ -233,6 +233,16 @@ impl Server {
         kill_process(id.context("the server is not running")?, signal).context("signalling the server")
     }
 
+    /// How the server ended, if it has.
+    pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        let running = self.running.as_mut().context("the server is not running")?;
+        let status = running.child.try_wait().context("looking at the server")?;
+        if status.is_some() {
+            self.running = None;
+        }
+        Ok(status)
+    }
+
     /// Waits until the server ends, as a crash point makes it.
     pub async fn wait_for_end(&mut self) -> anyhow::Result<ExitStatus> {
         let mut running = self.running.take().context("the server is not running")?;
@@ -250,12 +260,18 @@ impl Server {
 
     /// Starts it again, with other options, over the same directory.
     pub async fn restart_with(&mut self, options: ServerOptions) -> anyhow::Result<()> {
+        self.launch_with(options)?;
+        self.wait_until_ready().await
+    }
+
+    /// As [`Self::restart_with`], but does not wait: it may be meant to die before it is ready.
+    pub fn launch_with(&mut self, options: ServerOptions) -> anyhow::Result<()> {
         std::fs::write(self.home.path().join("thermocline.yml"), &options.config).context("writing the config")?;
         if let Some(bin) = &options.bin {
             self.bin.clone_from(bin);
         }
         self.options = options;
-        self.restart().await
+        self.spawn()
     }
 }
 

@@ -12,12 +12,10 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Se
 use serde_json::value::RawValue;
 
 use super::loose::{self, Loose};
-use crate::canonical::Pair;
+use crate::canonical::{LABELS_READ_MAX, Pair};
 
 /// Metrics in one object. Bounds the memory that an object of tiny metrics takes before they become points.
 const METRICS_MAX: usize = 100_000;
-/// Labels that are read of one object; the limit that users meet (`limits.labels_per_series`) is lower.
-const LABELS_MAX: usize = 1_000;
 
 /// A text, or what stands in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -128,6 +126,7 @@ impl<'de> Loose<'de> for Entry<'de> {
                 Key::BatchId => entry.batch_id = map.next_value()?,
                 Key::Tags => match map.next_value()? {
                     Pairs::Are(mut labels) => entry.labels.append(&mut labels),
+                    Pairs::TooMany => entry.refuse(format!("more than {LABELS_READ_MAX} labels")),
                     Pairs::Wrong(what) => entry.refuse(format!("the labels are {what}, not an object")),
                 },
                 Key::Metrics => match map.next_value()? {
@@ -164,6 +163,8 @@ impl<'de> Loose<'de> for Text<'de> {
 /// Names and texts of an object such as `tags`.
 enum Pairs<'a> {
     Are(Vec<(Cow<'a, str>, Text<'a>)>),
+    /// More than are read.
+    TooMany,
     Wrong(&'static str),
 }
 
@@ -179,8 +180,10 @@ impl<'de> Loose<'de> for Pairs<'de> {
     fn object<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
         let mut pairs = Vec::with_capacity(8);
         while let Some(name) = map.next_key::<Text<'de>>()? {
-            if pairs.len() == LABELS_MAX {
-                return Err(A::Error::custom(format_args!("an object has more than {LABELS_MAX} labels")));
+            if pairs.len() == LABELS_READ_MAX {
+                map.next_value::<IgnoredAny>()?;
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                return Ok(Self::TooMany);
             }
             let value = map.next_value()?;
             // Keys of JSON objects are strings, always.

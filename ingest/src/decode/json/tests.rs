@@ -240,6 +240,16 @@ fn too_many_points_stop_the_body_whatever_its_shape() {
 }
 
 #[test]
+fn an_object_of_too_many_labels_is_refused_alone() {
+    let labels: Vec<String> = (0..1_001).map(|i| format!("\"l{i}\":\"v\"")).collect();
+    let labels = labels.join(",");
+    let body = format!(r#"[{{"metric_name":"m","value":1,"labels":{{{labels}}}}},{{"metric_name":"m","value":2}}]"#);
+    let (points, decoded) = read(&body);
+    assert_eq!(values(&points), [2.0]);
+    assert_eq!(told(&decoded), [(0, "more than 1000 labels".to_owned())]);
+}
+
+#[test]
 fn escapes_in_strings_are_undone() {
     let (points, _) = read(r#"{"metric_name":"m\u0041","value":"\u004eaN","labels":{"k\n":"\"v\""}}"#);
     assert_eq!(points[0].0, "mA{k\n=\"\\\"v\\\"\"}");

@@ -7,7 +7,10 @@ use std::borrow::Cow;
 
 use schemas::RejectReason;
 
-use crate::canonical::Pair;
+use crate::canonical::{Pair, room_for_label};
+
+/// Fields of one line. Bounds the memory that a line takes before its points are counted.
+const FIELDS_MAX: usize = 100_000;
 
 const COMMA: u8 = 1;
 const EQUALS: u8 = 2;
@@ -70,6 +73,7 @@ impl<'a> Line<'a> {
             if self.peek() == Some(b'=') {
                 return Err(malformed("an equals sign in a tag value must be escaped"));
             }
+            room_for_label(pairs.len())?;
             escaped |= name.escaped | value.escaped;
             pairs.push((name.bytes, value.bytes));
         }
@@ -94,6 +98,8 @@ impl<'a> Line<'a> {
             if self.eat(b'"') {
                 self.string()?;
                 strings += 1;
+            } else if fields.len() == FIELDS_MAX {
+                return Err(RejectReason::Malformed(format!("more than {FIELDS_MAX} fields")));
             } else {
                 let value = number(self.piece(COMMA | SPACE).bytes)?;
                 fields.push((name.unescaped(), value));

@@ -1,14 +1,14 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::decode::testing::{NOW_MS, codes, decode_with, told};
+use crate::decode::testing::{NOW_MS, Point, codes, decode_with, told};
 use crate::limits::Limits;
 
-fn read_as(precision: Precision, body: &[u8]) -> (Vec<(String, i64, f64)>, Decoded) {
+fn read_as(precision: Precision, body: &[u8]) -> (Vec<Point>, Decoded) {
     decode_with(&Limits::default(), |scope, batch| decode(body, precision, scope, batch)).expect("few points")
 }
 
-fn read(body: &str) -> (Vec<(String, i64, f64)>, Decoded) {
+fn read(body: &str) -> (Vec<Point>, Decoded) {
     read_as(Precision::Millisecond, body.as_bytes())
 }
 
@@ -148,6 +148,14 @@ fn a_line_that_is_not_utf8_is_refused_alone() {
     let (points, decoded) = read_as(Precision::Second, b"m v=1\nm,a=\xff v=2\nm v=3");
     assert_eq!(points.iter().map(|p| p.2).collect::<Vec<f64>>(), [1.0, 3.0]);
     assert_eq!(codes(&decoded), [(2, "malformed")]);
+}
+
+#[test]
+fn a_line_of_too_many_tags_or_fields_is_refused() {
+    let tags: String = (0..1_001).map(|i| format!(",t{i}=v")).collect();
+    assert_eq!(reason(&format!("m{tags} v=1")), "more than 1000 labels");
+    let fields: Vec<&str> = vec!["v=1"; 100_001];
+    assert_eq!(reason(&format!("m {}", fields.join(","))), "more than 100000 fields");
 }
 
 #[test]

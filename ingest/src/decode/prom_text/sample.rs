@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use schemas::RejectReason;
 
+use crate::canonical::room_for_label;
+
 /// What a sample line says, besides its labels.
 pub(super) struct Sample<'a> {
     /// `None` when the name is one of the labels, or missing.
@@ -61,6 +63,7 @@ impl<'a> Cursor<'a> {
                 Cow::Borrowed(self.until(|byte| matches!(byte, b'=' | b',' | b'}' | b'"' | b' ' | b'\t')))
             };
             self.blanks();
+            room_for_label(labels.len())?;
             if self.eat('=') {
                 self.blanks();
                 if !self.eat('"') {

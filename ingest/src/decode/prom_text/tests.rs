@@ -1,14 +1,15 @@
 use proptest::prelude::*;
+use schemas::batch::MetricMetadata;
 
 use super::*;
-use crate::decode::testing::{NOW_MS, codes, decode_with, told, window};
+use crate::decode::testing::{NOW_MS, Point, codes, decode_with, told, window};
 use crate::limits::Limits;
 
-fn read_as(dialect: Dialect, body: &[u8]) -> (Vec<(String, i64, f64)>, Decoded) {
+fn read_as(dialect: Dialect, body: &[u8]) -> (Vec<Point>, Decoded) {
     decode_with(&Limits::default(), |scope, batch| decode(body, dialect, scope, batch)).expect("few points")
 }
 
-fn read(body: &str) -> (Vec<(String, i64, f64)>, Decoded) {
+fn read(body: &str) -> (Vec<Point>, Decoded) {
     read_as(Dialect::Detect, body.as_bytes())
 }
 

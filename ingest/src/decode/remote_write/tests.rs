@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use schemas::points::{STALE_BITS, stale};
 
 use super::*;
-use crate::decode::testing::{NOW_MS, codes, decode_with, told};
+use crate::decode::testing::{NOW_MS, Point, codes, decode_with, told};
 use crate::limits::Limits;
 
 /// An encoder that knows only the wire format, so that the decoder is held against another reading of it.
@@ -39,7 +39,7 @@ mod encode {
 
 use encode::{field, label, sample, series, varint};
 
-fn read(body: &[u8]) -> Result<(Vec<(String, i64, f64)>, Decoded), DecodeError> {
+fn read(body: &[u8]) -> Result<(Vec<Point>, Decoded), DecodeError> {
     decode_with(&Limits::default(), |scope, batch| decode(body, scope, batch))
 }
 
@@ -161,6 +161,32 @@ fn more_points_than_a_request_may_hold_are_too_many() {
     let body = series(&[("__name__", "m")], &[(NOW_MS, 1.0), (NOW_MS, 2.0), (NOW_MS, 3.0)]);
     let error = decode_with(&limits, |scope, batch| decode(&body, scope, batch)).expect_err("three points");
     assert_eq!(error, DecodeError::TooManyPoints { limit: 2 });
+}
+
+#[test]
+fn a_series_of_too_many_labels_is_refused_alone() {
+    let names: Vec<String> = (0..2_000).map(|i| format!("l{i}")).collect();
+    let labels: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "v")).collect();
+    let body = [series(&labels, &[(NOW_MS, 1.0)]), series(&[("__name__", "m")], &[(NOW_MS, 2.0)])].concat();
+    let (points, decoded) = read(&body).expect("well formed");
+    assert_eq!((points.len(), told(&decoded)), (1, vec![(0, "more than 1000 labels".to_owned())]));
+}
+
+#[test]
+fn a_series_without_samples_is_nothing() {
+    let (points, decoded) = read(&[0x0a, 0x00].repeat(1_000)).expect("well formed");
+    assert_eq!((points.len(), decoded.points_seen, decoded.rejections.points()), (0, 0, 0));
+}
+
+#[test]
+fn metadata_is_bounded() {
+    let message = |i: u32| field(3, &[field(2, format!("m{i}").as_bytes()), field(4, b"help")].concat());
+    let body: Vec<u8> = (0..10_100).flat_map(message).collect();
+    let mut batch = PointBatch::new();
+    let limits = Limits::default();
+    let scope = Scope { now_ms: NOW_MS, window: crate::decode::testing::window(), limits: &limits };
+    decode(&body, scope, &mut batch).expect("well formed");
+    assert_eq!(batch.metadata().len(), 10_000);
 }
 
 #[test]

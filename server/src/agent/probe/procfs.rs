@@ -99,7 +99,8 @@ mod tests {
         assert_eq!(shares[0], ("user", 30.0));
         assert_eq!(shares[3], ("idle", 50.0));
         assert_eq!(shares[7], ("steal", 10.0));
-        assert_eq!(shares.iter().map(|(_, percent)| percent).sum::<f64>(), 100.0);
+        let total: f64 = shares.iter().map(|(_, percent)| percent).sum();
+        assert!((total - 100.0).abs() < 1e-9, "{total}");
         let mut none = 0;
         before.shares_since(&before, &mut |_, _| none += 1);
         assert_eq!(none, 0, "no time has passed");

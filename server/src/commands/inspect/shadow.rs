@@ -67,10 +67,9 @@ fn lock(dir: &Path) -> anyhow::Result<File> {
     let file = open.with_context(|| format!("opening {}", path.display()))?;
     match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
-        Err(Errno::AGAIN | Errno::ACCESS) => bail!(
-            "a server is running on {}; stop it first, or ask it: GET /api/v1/tiers has the same",
-            dir.display()
-        ),
+        Err(Errno::AGAIN | Errno::ACCESS) => {
+            bail!("a server is running on {}; stop it first, or ask it: GET /api/v1/tiers has the same", dir.display())
+        }
         Err(error) => Err(error).with_context(|| format!("locking {}", path.display())),
     }
 }

@@ -33,9 +33,9 @@ pub(super) fn render(found: &Value) -> String {
     };
     let families = ["name", "keys", "bytes", "files"];
     section("Column families (keys are estimates)", &families, columns(&local["families"], &families));
-    let runs = list(&local["runs"]).iter().map(|run| {
-        vec![word(&run["epoch"]), word(&run["points"]), hours(&run["hours"]).to_string()]
-    });
+    let runs = list(&local["runs"])
+        .iter()
+        .map(|run| vec![word(&run["epoch"]), word(&run["points"]), hours(&run["hours"]).to_string()]);
     section("Runs", &["epoch", "points", "hours"], runs.collect());
     let owners = ["class", "form", "resolution", "local_from", "cold_from"];
     section("Owners", &owners, columns(&map["owners"], &owners));

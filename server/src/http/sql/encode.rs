@@ -108,7 +108,11 @@ impl Encoder {
             Self::Ndjson => Ok(Bytes::new()),
             Self::Csv { schema, header } => {
                 // An answer without rows still names its columns.
-                if *header { Ok(Bytes::new()) } else { csv_text(&flat(&RecordBatch::new_empty(Arc::clone(schema)))?, true) }
+                if *header {
+                    Ok(Bytes::new())
+                } else {
+                    csv_text(&flat(&RecordBatch::new_empty(Arc::clone(schema)))?, true)
+                }
             }
             Self::Arrow(writer) => {
                 writer.finish()?;
@@ -223,7 +227,10 @@ mod tests {
     #[test]
     fn ndjson_is_a_row_a_line() {
         let text = all(Encoding::Ndjson, &[batch()]);
-        assert_eq!(text, "{\"labels\":{\"host\":\"a\"},\"value\":1.5}\n{\"labels\":{\"host\":\"b\"},\"value\":\"NaN\"}\n");
+        assert_eq!(
+            text,
+            "{\"labels\":{\"host\":\"a\"},\"value\":1.5}\n{\"labels\":{\"host\":\"b\"},\"value\":\"NaN\"}\n"
+        );
     }
 
     #[test]

@@ -103,10 +103,12 @@ fn extrapolated(points: &[(i64, f64)], from: i64, to: i64, per_second: bool) -> 
     let ((first_ts, first), (last_ts, last)) = (points[0], points[points.len() - 1]);
     let mut increase = last - first;
     let mut magnitude = last.abs() + first.abs();
+    let mut terms_are_finite = last.is_finite() && first.is_finite();
     for pair in points.windows(2) {
         if pair[1].1 < pair[0].1 {
             increase += pair[0].1;
             magnitude += pair[0].1.abs();
+            terms_are_finite &= pair[0].1.is_finite();
         }
     }
     let seconds = |from_ms: i64, to_ms: i64| float(usize::try_from(to_ms - from_ms).unwrap_or(0)) / 1_000.0;
@@ -128,6 +130,6 @@ fn extrapolated(points: &[(i64, f64)], from: i64, to: i64, per_second: bool) -> 
     if per_second {
         factor /= seconds(from, to);
     }
-    let slack = if points.iter().all(|(_, value)| value.is_finite()) { magnitude * factor * ADDITIONS } else { 0.0 };
+    let slack = if terms_are_finite { magnitude * factor * ADDITIONS } else { 0.0 };
     Some(Expected { value: increase * factor, slack, sketched: 0.0 })
 }
