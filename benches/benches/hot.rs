@@ -1,4 +1,4 @@
-//! The hot store: what a point costs on its way in, and what a panel costs on its way out. `docs/design` has the targets.
+//! The hot store: what a point costs on its way in, and what a panel costs on its way out.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -21,7 +21,8 @@ fn open(dir: &TempDir) -> Arc<Store> {
 }
 
 fn labels(series: usize) -> Labels {
-    let pairs = [("__name__", "cpu_usage".to_owned()), ("host", format!("host-{series}")), ("env", "production".to_owned())];
+    let pairs =
+        [("__name__", "cpu_usage".to_owned()), ("host", format!("host-{series}")), ("env", "production".to_owned())];
     Labels::new(pairs).expect("valid")
 }
 
@@ -121,9 +122,11 @@ fn read(c: &mut Criterion) {
             let view = store.view();
             for hour in (0..HOURS).map(|n| Hour(FIRST.0 + n)) {
                 let overlay = view.overlay(hour, Epoch::ZERO).expect("readable").expect("in the head");
-                overlay.read(&addresses, &mut |_, points| {
-                    black_box(points.len());
-                }).expect("readable");
+                overlay
+                    .read(&addresses, &mut |_, points| {
+                        black_box(points.len());
+                    })
+                    .expect("readable");
             }
         });
     });

@@ -138,3 +138,13 @@ impl From<ArrowError> for Cause {
         Self::Parquet(error.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_small_enough_to_be_returned_everywhere() {
+        assert!(size_of::<ColdError>() <= 128, "{} bytes", size_of::<ColdError>());
+    }
+}

@@ -50,7 +50,11 @@ pub(crate) fn decide(state: &TableState, target: &HourTarget) -> Result<Decision
         }
         if file.holds().len() > 1 {
             // Only a compaction makes such files, and it leaves alone what may still be sealed again.
-            return Err(ColdError::damaged("file", file.path.as_ref(), "holds several hours and cannot be replaced by one"));
+            return Err(ColdError::damaged(
+                "file",
+                file.path.as_ref(),
+                "holds several hours and cannot be replaced by one",
+            ));
         }
         replace.push(Arc::clone(file));
     }
@@ -68,7 +72,8 @@ pub(crate) async fn commit_hour(
     files: Vec<NewFile>,
 ) -> Result<TableCommit, ColdError> {
     let ours: BTreeSet<String> = files.iter().map(|file| file.path.clone()).collect();
-    let landed = |state: &TableState| !ours.is_empty() && ours.iter().all(|path| state.files.contains_key(path.as_str()));
+    let landed =
+        |state: &TableState| !ours.is_empty() && ours.iter().all(|path| state.files.contains_key(path.as_str()));
     let mut replied = true;
     let state = table.commit_until_done(|state| {
         if landed(state) {

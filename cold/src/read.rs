@@ -3,31 +3,34 @@
 //! [`ColdSelection`] ─prune files by partition, tags, statistics─▶ one Parquet scan a file ([`plan`]) ─▶ runs of rows a series
 //!   ─merge by (metric, series) ([`merge`])─▶ one item a series, in time order
 //!
-//! Within a file, row groups, pages and rows are skipped by statistics, bloom filters and the predicate itself. Where two
-//! files hold the same hour, from several nodes, both are united and the later commit wins (SET-1). What the tier map
-//! lays over the archive's data is not here, nor is where to read (`query`).
+//! Within a file, row groups and pages are skipped by their statistics. Where two files hold the same hour, from several
+//! nodes, both are united and the later commit wins (SET-1). What the tier map lays over the archive's data is not here,
+//! nor is where to read (`query`).
 
 mod columns;
 mod merge;
 mod plan;
+mod reader;
 
 use std::sync::Arc;
 
 use datafusion::physical_plan::ExecutionPlan;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
-use schemas::matcher::LabelMatcher;
+use schemas::labels::METRIC_NAME;
+use schemas::matcher::{LabelMatcher, MatchOp};
 use schemas::rollup::Bucket;
 use schemas::tier_map::{ColdTable, DeltaVersions};
-use schemas::{Points, Resolution, RetentionClass, SeriesId, TimeRange};
+use schemas::time::HourRange;
+use schemas::{Hour, Points, Resolution, RetentionClass, SeriesId, TimeRange};
 
-use self::columns::{BUCKET_COLUMNS, LEAN_BUCKET_COLUMNS, POINT_COLUMNS, SeriesRows};
-use self::merge::{merge, series_of};
+use self::columns::{BUCKET_COLUMNS, LEAN_BUCKET_COLUMNS, POINT_COLUMNS, SERIES_COLUMNS, SeriesRows};
+use self::merge::{Wanted, merge, series_of};
 use self::plan::Predicates;
 pub(crate) use self::plan::ScanContext;
 pub use self::plan::{SqlScan, scan_schema};
 use crate::archive::Archive;
 use crate::error::ColdError;
-use crate::series::{SeriesEntry, entries_of, fetch_rows};
+use crate::series::{SeriesEntry, conform, entries_of};
 use crate::store::ReadCounters;
 use crate::table::{LiveFile, TableState};
 
@@ -89,22 +92,45 @@ impl Archive {
         self.scan_series(ColdTable::of(resolution), &LEAN_BUCKET_COLUMNS, versions, selection, counters).await
     }
 
-    /// Series that match all matchers and may have data in `range`, sorted by (metric, series id).
+    /// Series that match all matchers and may have data in `range`, sorted by (metric, series id). Reads the pages of
+    /// the metric if a matcher names one, else the whole table.
     pub async fn select_series(
         &self,
         versions: &DeltaVersions,
         matchers: &[LabelMatcher],
         range: Option<TimeRange>,
     ) -> Result<Vec<SeriesEntry>, ColdError> {
-        let state = self.state(ColdTable::Series, versions).await?;
+        self.find_series(versions, matchers, range, &ReadCounters::default()).await
+    }
+
+    /// [`Archive::select_series`], counted for a query.
+    pub async fn find_series(
+        &self,
+        versions: &DeltaVersions,
+        matchers: &[LabelMatcher],
+        range: Option<TimeRange>,
+        counters: &ReadCounters,
+    ) -> Result<Vec<SeriesEntry>, ColdError> {
         let table = self.table(ColdTable::Series);
+        let state = self.state(ColdTable::Series, versions).await?;
+        let named =
+            matchers.iter().find(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Equal && !m.value().is_empty());
+        let everywhere = HourRange { start: Hour(0), end: Hour::MAX }.time();
+        let selection =
+            ColdSelection { metric: named.map(|matcher| matcher.value().to_owned()), ..ColdSelection::all(everywhere) };
+        let predicates = Predicates::new(ColdTable::Series, &selection)?;
         let mut found = Vec::new();
-        for file in state.files.values() {
-            let entries = entries_of(&fetch_rows(table, file).await?)?;
-            let matching = entries.into_iter().filter(|entry| entry.matches(matchers, range));
-            Extend::extend(&mut found, matching);
+        for file in prune(&state, &selection) {
+            let columns = &SERIES_COLUMNS;
+            let mut batches = self.scan_context().file_stream(table, &file, columns, &predicates, counters)?;
+            while let Some(batch) =
+                batches.try_next().await.map_err(|source| ColdError::Scan { table: table.kind(), source })?
+            {
+                let entries = entries_of(&[conform(&batch, &file.path)?])?;
+                found.extend(entries.into_iter().filter(|entry| entry.matches(matchers, range)));
+            }
         }
-        found.sort_by(|a, b| (a.labels.metric(), a.series_id).cmp(&(b.labels.metric(), b.series_id)));
+        found.sort_by(|a: &SeriesEntry, b| (a.labels.metric(), a.series_id).cmp(&(b.labels.metric(), b.series_id)));
         Ok(found)
     }
 
@@ -133,10 +159,11 @@ impl Archive {
         let state = self.state(table, versions).await?;
         let files = prune(&state, selection);
         let predicates = Predicates::new(table, selection)?;
+        let wanted = Arc::new(Wanted::new(selection));
         let mut opening = Vec::with_capacity(files.len());
         for file in files {
             let batches = self.scan_context().file_stream(self.table(table), &file, columns, &predicates, counters)?;
-            opening.push(series_of::<T>(table, file, batches, counters.clone()));
+            opening.push(series_of::<T>(table, file, batches, Arc::clone(&wanted), counters.clone()));
         }
         let sources = futures::stream::iter(opening).map(merge::Source::open).buffer_unordered(OPEN_AT_ONCE);
         let range = selection.range;

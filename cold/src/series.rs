@@ -22,8 +22,9 @@ use schemas::{Day, SeriesHash, SeriesId};
 
 use self::index::SeriesIndex;
 pub use self::rows::SeriesEntry;
+use self::rows::fetch_rows;
 use self::rows::{NewRow, rewrite};
-pub(crate) use self::rows::{entries_of, fetch_rows};
+pub(crate) use self::rows::{conform, entries_of};
 use crate::archive::Archive;
 use crate::error::ColdError;
 use crate::table::{Change, Commit, LiveFile, Table, TableState, Tries};

@@ -12,6 +12,8 @@ mod properties;
 mod raw;
 mod rolling;
 mod rollup;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::sync::Arc;
@@ -63,9 +65,10 @@ pub struct HourWriter {
     class: RetentionClass,
     through: Epoch,
     base: Option<DeltaVersions>,
-    raw: RawColumns,
-    minutes: RollupColumns,
-    hours: RollupColumns,
+    // Boxed: the encoders of twenty columns are large, and writers move between threads.
+    raw: Box<RawColumns>,
+    minutes: Box<RollupColumns>,
+    hours: Box<RollupColumns>,
     seen: Vec<SeenSeries>,
     last: Option<(String, SeriesId)>,
 }
@@ -89,9 +92,9 @@ impl HourWriter {
             class,
             through,
             base: None,
-            raw: RawColumns::default(),
-            minutes: RollupColumns::new(ColdTable::Rollup1m),
-            hours: RollupColumns::new(ColdTable::Rollup1h),
+            raw: Box::default(),
+            minutes: Box::new(RollupColumns::new(ColdTable::Rollup1m)),
+            hours: Box::new(RollupColumns::new(ColdTable::Rollup1h)),
             seen: Vec::new(),
             last: None,
         }

@@ -6,10 +6,11 @@ use thiserror::Error;
 /// A job that did not finish. Nothing is lost: every job can be run again.
 #[derive(Debug, Error)]
 pub enum CompactorError {
+    // Boxed: both carry what they were doing, and every result of a job would be as large.
     #[error("hot store: {0}")]
-    Hot(#[from] hot::HotError),
+    Hot(Box<hot::HotError>),
     #[error("archive: {0}")]
-    Cold(#[from] cold::ColdError),
+    Cold(Box<cold::ColdError>),
     /// Another job works on the hour; the next round takes it.
     #[error("hour {0} is being worked on by another job")]
     HourBusy(Hour),
@@ -25,4 +26,16 @@ pub enum CompactorError {
     /// A defect: the job panicked. Its unit is set aside like any other failure.
     #[error("the job panicked: {0}")]
     Panicked(String),
+}
+
+impl From<hot::HotError> for CompactorError {
+    fn from(error: hot::HotError) -> Self {
+        Self::Hot(Box::new(error))
+    }
+}
+
+impl From<cold::ColdError> for CompactorError {
+    fn from(error: cold::ColdError) -> Self {
+        Self::Cold(Box::new(error))
+    }
 }

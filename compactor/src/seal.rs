@@ -16,7 +16,7 @@ use futures::TryStreamExt;
 use hot::{BoxError, HourSeal, SealStats, SeriesInfo, Store};
 use runtime::CpuPool;
 use schemas::chunk::{ChunkDecoder, ChunkEncoder};
-use schemas::tier_map::Owner;
+use schemas::tier_map::{DeltaVersions, Owner};
 use schemas::{Hour, Points, RetentionClass, SeriesAddress};
 
 use crate::error::CompactorError;
@@ -81,7 +81,8 @@ impl Sealer {
     /// and only late data brings them here.
     async fn seal_archived(&self, mut seal: HourSeal) -> Result<SealStats, CompactorError> {
         let (hour, through) = (seal.hour(), seal.through());
-        let mut base = self.read_base(&seal).await?;
+        let held = seal.view().map().delta;
+        let mut base = self.read_base(&seal, &held).await?;
         let (seal, merged) = self
             .pool
             .run(move || -> Result<_, CompactorError> {
@@ -89,7 +90,7 @@ impl Sealer {
                 Ok((seal, merged))
             })
             .await?;
-        let writer = self.archive.hour_writer(hour, RetentionClass::DEFAULT, through);
+        let writer = self.archive.hour_writer(hour, RetentionClass::DEFAULT, through).including(held);
         let store = Arc::clone(&self.store);
         let writer = self.pool.run(move || push_all(&store, hour, merged, writer)).await?;
         let commit = writer.commit().await?;
@@ -99,11 +100,10 @@ impl Sealer {
     }
 
     /// The rows that Delta holds of the hour. Those of series whose base is local are not used.
-    async fn read_base(&self, seal: &HourSeal) -> Result<PackedHour, CompactorError> {
-        let versions = self.store.view().map().delta;
+    async fn read_base(&self, seal: &HourSeal, held: &DeltaVersions) -> Result<PackedHour, CompactorError> {
         let of_hour = ColdSelection { class: Some(RetentionClass::DEFAULT), ..ColdSelection::all(seal.hour().range()) };
         let mut base = PackedHour::default();
-        let mut rows = self.archive.scan_points(&versions, &of_hour, &ReadCounters::default()).await?;
+        let mut rows = self.archive.scan_points(held, &of_hour, &ReadCounters::default()).await?;
         while let Some((series_id, points)) = rows.try_next().await? {
             let known = self.store.index().by_series_id(series_id);
             let info = known.ok_or(CompactorError::UnknownSeriesId { hour: seal.hour(), series_id })?;
@@ -143,6 +143,7 @@ fn push_all(
         let points = merged.get(info.address).map_err(|source| CompactorError::Repack { hour, source })?;
         writer.push(&ArchivedSeries { series_id: info.series_id, labels: &info.labels }, &points)?;
     }
+    writer.finish_columns()?;
     Ok(writer)
 }
 

@@ -10,9 +10,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use schemas::reject::Appended;
-use schemas::{
-    Day, PointBatch, RejectReason, RetentionClass, SeriesAddress, Sid, TimestampMs, log_record,
-};
+use schemas::{Day, PointBatch, RejectReason, RetentionClass, SeriesAddress, Sid, TimestampMs, log_record};
 
 use crate::committer::{Commit, Refused};
 use crate::error::{AppendError, HotError};
@@ -138,7 +136,10 @@ impl Accepted {
 
     fn head_batch(&self) -> HeadBatch {
         let columns = self.series.iter().zip(&self.timestamps).zip(&self.values);
-        HeadBatch::new(self.addresses.clone(), columns.map(|((&series, &timestamp), &value)| (series, timestamp, value)))
+        HeadBatch::new(
+            self.addresses.clone(),
+            columns.map(|((&series, &timestamp), &value)| (series, timestamp, value)),
+        )
     }
 
     /// Before the write, so that a flush that follows it at once persists the marks.

@@ -10,6 +10,9 @@ const STEPS_BEFORE_SEEK: usize = 8;
 /// Read ahead for scans that read a whole range.
 const READAHEAD_BYTES: usize = 2 << 20;
 
+/// A key and its value.
+pub(crate) type Entry<'a> = (&'a [u8], &'a [u8]);
+
 /// What a cursor is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -72,7 +75,7 @@ impl<'v> Cursor<'v> {
     }
 
     /// The first key and value at or behind `key`.
-    pub(crate) fn seek(&mut self, key: &[u8]) -> Result<Option<(&[u8], &[u8])>, HotError> {
+    pub(crate) fn seek(&mut self, key: &[u8]) -> Result<Option<Entry<'_>>, HotError> {
         self.rows.seek(key);
         self.placed = true;
         if !self.rows.valid() {
@@ -82,7 +85,7 @@ impl<'v> Cursor<'v> {
     }
 
     /// The next key and value, from the first on.
-    pub(crate) fn advance(&mut self) -> Result<Option<(&[u8], &[u8])>, HotError> {
+    pub(crate) fn advance(&mut self) -> Result<Option<Entry<'_>>, HotError> {
         if self.placed {
             self.rows.next();
         } else {

@@ -127,8 +127,11 @@ fn table_options(cache: &Cache) -> BlockBasedOptions {
     table
 }
 
-fn database_options(config: &StoreConfig) -> Options {
-    let mut options = Options::default();
+fn database_options(config: &StoreConfig) -> Result<Options, HotError> {
+    // RocksDB would set aside a memtable's size on the disk for each write-ahead log; the binding has no other way to
+    // say so.
+    let no_preallocation = Options::default().get_options_from_string("allow_fallocate=false");
+    let mut options = no_preallocation.context("RocksDB does not know the options of this version")?;
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     options.set_manual_wal_flush(false);
@@ -141,7 +144,7 @@ fn database_options(config: &StoreConfig) -> Options {
     options.set_keep_log_file_num(4);
     options.set_max_log_file_size(4 << 20);
     options.set_stats_dump_period_sec(0);
-    options
+    Ok(options)
 }
 
 /// RocksDB and what is needed to make families in it.
@@ -159,7 +162,7 @@ impl Engine {
     pub(crate) fn open(config: &StoreConfig) -> Result<Self, HotError> {
         std::fs::create_dir_all(&config.dir).context("cannot make the directory of the hot store")?;
         let options = FamilyOptions::new(config);
-        let database = database_options(config);
+        let database = database_options(config)?;
         let mut names: BTreeSet<String> = BTreeSet::new();
         if config.dir.join("CURRENT").exists() {
             names.extend(Db::list_cf(&database, &config.dir).context("cannot list the families of the hot store")?);

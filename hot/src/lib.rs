@@ -47,4 +47,4 @@ pub use retention::DropOutcome;
 pub use run_merge::MergeOutcome;
 pub use seal::{HourSeal, SealStats};
 pub use store::Store;
-pub use view::{Contents, Overlay, ScanStats, View};
+pub use view::{Contents, Overlay, ScanStats, TimedMoments, View};

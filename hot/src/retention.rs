@@ -51,7 +51,11 @@ impl Store {
         core.publication().record(
             |state| {
                 if through > state.checkpoint {
-                    return Err(HotError::OutOfOrder { what: "archived through an epoch that is in no run", hour, through });
+                    return Err(HotError::OutOfOrder {
+                        what: "archived through an epoch that is in no run",
+                        hour,
+                        through,
+                    });
                 }
                 let mut change = Change::default();
                 for table in ColdTable::DATA {
@@ -333,7 +337,8 @@ impl Core {
         for family in self.engine().point_families().into_iter().filter(|family| family.hours().is_some()) {
             classes.extend(view.classes_in(family)?);
         }
-        let first_kept = classes.iter().map(|&class| first_kept_hour(view.map(), class)).min().unwrap_or_default().day();
+        let first_kept =
+            classes.iter().map(|&class| first_kept_hour(view.map(), class)).min().unwrap_or_default().day();
         if first_kept == Day(0) {
             return Ok(());
         }

@@ -40,10 +40,8 @@ pub(crate) fn write_generation(
     let mut writer = TableWriter::new(staging, engine, Family::Run);
     let mut record = RunRecord { epoch: generation.epoch(), hours: Vec::new() };
     for round in rounds(&generation.hours()) {
-        let mut kept: Vec<(RunHour, Vec<HourChunk>)> = round
-            .iter()
-            .map(|&hour| (RunHour { hour, points: 0, classes: Vec::new() }, Vec::new()))
-            .collect();
+        let mut kept: Vec<(RunHour, Vec<HourChunk>)> =
+            round.iter().map(|&hour| (RunHour { hour, points: 0, classes: Vec::new() }, Vec::new())).collect();
         for block in addresses.chunks(BLOCK_SERIES) {
             for (at, chunk) in encode_block(generation, &round, block)? {
                 kept[at].1.push(chunk);

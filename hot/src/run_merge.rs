@@ -108,9 +108,8 @@ fn plan(view: &View) -> Vec<Epoch> {
         return Vec::new();
     }
     let between = |row: &[Epoch]| -> Option<std::ops::RangeInclusive<Epoch>> { Some(*row.first()?..=*row.last()?) };
-    let points = |range: std::ops::RangeInclusive<Epoch>| -> u64 {
-        view.runs().range(range).map(|(_, run)| run.points()).sum()
-    };
+    let points =
+        |range: std::ops::RangeInclusive<Epoch>| -> u64 { view.runs().range(range).map(|(_, run)| run.points()).sum() };
     let rows = fullest.windows(fullest.len() / 2 + 1).filter_map(between);
     let cheapest = rows.min_by_key(|row| points(row.clone()));
     cheapest.map(|row| view.runs().range(row).map(|(&epoch, _)| epoch).collect()).unwrap_or_default()
@@ -151,6 +150,9 @@ impl Source<'_> {
     }
 }
 
+/// A series with its number of points and its chunk.
+type MergedChunk<'a> = (SeriesAddress, u64, &'a [u8]);
+
 /// Merges one hour of several runs, by address.
 struct HourMerge<'v> {
     hour: Hour,
@@ -177,7 +179,7 @@ impl<'v> HourMerge<'v> {
     }
 
     /// The next series with its number of points and its chunk.
-    fn next(&mut self) -> Result<Option<(SeriesAddress, u64, &[u8])>, HotError> {
+    fn next(&mut self) -> Result<Option<MergedChunk<'_>>, HotError> {
         let Some(address) = self.sources.iter().filter_map(|source| source.at).min() else { return Ok(None) };
         self.points.clear();
         for source in self.sources.iter_mut().filter(|source| source.at == Some(address)) {

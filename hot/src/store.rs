@@ -53,7 +53,7 @@ impl Store {
     pub fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<Arc<Self>, HotError> {
         let core = Arc::new(Core::open(config, clock)?);
         let store = Arc::new(Self { core: Arc::clone(&core), threads: Mutex::default() });
-        store.spawn("hot-commit", |core| committer::run(core))?;
+        store.spawn("hot-commit", committer::run)?;
         if core.config.durability == Durability::Normal {
             store.spawn("hot-sync", Core::run_syncer)?;
         }

@@ -20,7 +20,7 @@ use schemas::{Epoch, Hour, RetentionClass, TierMap, TimestampMs};
 pub use contents::Contents;
 pub use overlay::Overlay;
 pub(crate) use scan::ChunkReader;
-pub use scan::ScanStats;
+pub use scan::{ScanStats, TimedMoments};
 
 use crate::cursor::{Access, Cursor};
 use crate::db::Snapshot;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use cold::Archive;
 use hot::{SeriesInfo, Store};
-use runtime::{Clock, CpuPool};
+use runtime::{Clock, CpuPool, Workers};
 use schemas::{LabelMatcher, TimeRange};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -21,12 +21,17 @@ use crate::request::RangeRequest;
 use crate::selection::Selection;
 use crate::sql::{self, SqlAnswer};
 
+/// Threads that SQL plans compute on.
+const SQL_THREADS: usize = 2;
+
 /// Answers queries from all tiers.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) store: Arc<Store>,
     archive: Arc<Archive>,
     pool: CpuPool,
+    /// Where SQL plans compute.
+    pub(crate) workers: Workers,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: QueryLimits,
     places: Arc<Semaphore>,
@@ -49,7 +54,8 @@ impl Engine {
         limits: QueryLimits,
     ) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(limits.concurrent_max));
-        Arc::new(Self { store, archive, pool, clock, limits, places, metrics: Arc::default() })
+        let workers = Workers::new("sql", SQL_THREADS);
+        Arc::new(Self { store, archive, pool, workers, clock, limits, places, metrics: Arc::default() })
     }
 
     /// To be registered once.
@@ -61,7 +67,7 @@ impl Engine {
     pub async fn range(&self, request: RangeRequest) -> Result<RangeAnswer, QueryError> {
         let started = Instant::now();
         let result = match self.admit() {
-            Ok(_admitted) => { let f = self.answer_range(&request); eprintln!("SIZE {}", size_of_val(&f)); self.within_time(Box::pin(f)).await }
+            Ok(_admitted) => self.within_time(Box::pin(self.answer_range(&request))).await,
             Err(refused) => Err(refused),
         };
         let told = result.as_ref().map(|answer| &answer.provenance);

@@ -22,7 +22,8 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
 use datafusion::prelude::{SQLOptions, SessionConfig};
 
 pub use answer::SqlAnswer;
@@ -36,6 +37,8 @@ use table::{Kind, MetricTable};
 
 /// Scans and aggregations of one query run on so many partitions.
 const PARTITIONS: usize = 2;
+/// Batches that are computed ahead of their reader.
+const BATCHES_AHEAD: usize = 2;
 /// Rows of a batch.
 const BATCH_ROWS: usize = 8_192;
 
@@ -49,12 +52,19 @@ pub(crate) async fn run(
     // Half for what our scans hold, half for DataFusion's operators.
     let reader = engine.reader(Budget::new(engine.limits.memory_bytes / 2));
     let given_up = reader.stop.on_drop();
-    let state = session(engine, &reader)?;
-    let logical = state.create_logical_plan(query).await?;
+    let planning = start(session(engine, &reader)?, query.to_owned());
+    let batches = engine.workers.run(planning).await?;
+    let schema = batches.schema();
+    let batches = Box::pin(RecordBatchStreamAdapter::new(schema, engine.workers.stream(batches, BATCHES_AHEAD)));
+    Ok(SqlAnswer::new(Arc::clone(engine), &reader, batches, started, (admitted, given_up)))
+}
+
+/// Plans a query and starts it, on the thread that will compute it.
+async fn start(state: SessionState, query: String) -> Result<SendableRecordBatchStream, QueryError> {
+    let logical = state.create_logical_plan(&query).await?;
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&logical)?;
     let physical = state.create_physical_plan(&logical).await?;
-    let stream = execute_stream(physical, state.task_ctx())?;
-    Ok(SqlAnswer::new(Arc::clone(engine), &reader, stream, started, (admitted, given_up)))
+    Ok(execute_stream(physical, state.task_ctx())?)
 }
 
 /// A session with our tables and nothing else.

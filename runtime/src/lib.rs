@@ -12,12 +12,14 @@ pub mod crash;
 pub mod invariant;
 pub mod logging;
 pub mod tasks;
+pub mod workers;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use cpu_pool::CpuPool;
 pub use crash::crash_point;
 pub use tasks::Tasks;
+pub use workers::Workers;
 
 /// The registry that every crate's metrics are registered in; the server renders it at `/metrics`.
 pub use prometheus_client as metrics;

@@ -226,7 +226,10 @@ mod tests {
             let class = |number: u32| u8::try_from(number).expect("a class");
             match (what.split(' ').next().expect("a kind"), numbers.as_slice()) {
                 ("log", &[number]) => {
-                    assert_eq!((log_key(u64::from(number)).to_vec(), parse_log_key(&key)), (key, Ok(u64::from(number))));
+                    assert_eq!(
+                        (log_key(u64::from(number)).to_vec(), parse_log_key(&key)),
+                        (key, Ok(u64::from(number)))
+                    );
                 }
                 ("run", &[epoch, hour, c, metric, sid]) => {
                     let (epoch, hour, address) = (Epoch(epoch), Hour(hour), address(class(c), metric, sid));

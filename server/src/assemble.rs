@@ -23,6 +23,10 @@ use crate::http::gate::Parts;
 const INGEST_THREADS_PER_CORE: usize = 8;
 /// Ingest requests that wait for a thread, for each thread.
 const INGEST_QUEUE_FACTOR: usize = 8;
+/// Threads of seals and archives. One: a rayon thread that waits for a part of its work takes up the next job
+/// meanwhile, and that job may wait for a lock that the first one holds (a flush begins every seal). Alone, it never
+/// waits for a part. It also leaves the other cores to requests.
+const WORK_THREADS: usize = 1;
 /// Jobs of seals and archives at once.
 const WORK_JOBS_MAX: usize = 64;
 /// Jobs of queries at once, those that wait for a thread included.
@@ -37,7 +41,7 @@ pub(crate) async fn assemble(config: &Config, app: &App, clock: Arc<dyn Clock>) 
     record_versions(&store, archive.versions()).await?;
 
     let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
-    let work_pool = CpuPool::new("work", cores, WORK_JOBS_MAX);
+    let work_pool = CpuPool::new("work", WORK_THREADS, WORK_JOBS_MAX);
     let query_pool = CpuPool::new("query", cores, QUERY_JOBS_MAX);
     let ingest_threads = cores * INGEST_THREADS_PER_CORE;
     let ingest_pool = CpuPool::new("ingest", ingest_threads, ingest_threads * INGEST_QUEUE_FACTOR);
@@ -165,6 +169,6 @@ mod tests {
     #[test]
     fn a_node_without_a_name_is_called_after_its_directory() {
         assert_eq!(default_node("4F3A9C2E77"), "node-4f3a9c2e");
-        assert_eq!(crate::config::check_node(&default_node("4F3A9C2E77")), Ok(()));
+        assert_eq!(crate::config::units::check_node(&default_node("4F3A9C2E77")), Ok(()));
     }
 }

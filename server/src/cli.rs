@@ -30,10 +30,17 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LogArgs {
     /// Level, or a filter such as `info,thermocline_hot=debug` [default: info]
-    #[arg(long = "log.level", env = "THERMOCLINE_LOG_LEVEL", global = true, value_name = "FILTER")]
+    #[arg(id = "log.level", long = "log.level", env = "THERMOCLINE_LOG_LEVEL", global = true, value_name = "FILTER")]
     pub(crate) level: Option<String>,
     /// How log lines look [default: logfmt]
-    #[arg(long = "log.format", env = "THERMOCLINE_LOG_FORMAT", global = true, value_enum, value_name = "FORMAT")]
+    #[arg(
+        id = "log.format",
+        long = "log.format",
+        env = "THERMOCLINE_LOG_FORMAT",
+        global = true,
+        value_enum,
+        value_name = "FORMAT"
+    )]
     pub(crate) format: Option<LogFormatName>,
 }
 

@@ -15,8 +15,6 @@ mod sections;
 pub(crate) mod units;
 
 pub(crate) use check::ConfigError;
-#[cfg(test)]
-pub(crate) use check::check_node;
 pub(crate) use entries::{Change, changes};
 #[cfg(test)]
 use load::from_text;

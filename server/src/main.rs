@@ -16,8 +16,12 @@ mod loadgen;
 mod telemetry;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
+
+/// How long threads that were given up may take to end.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
@@ -25,8 +29,8 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return commands::failed(&anyhow::Error::from(error).context("starting worker threads")),
     };
-    match runtime.block_on(Box::pin(commands::run(cli))) {
-        Ok(code) => code,
-        Err(error) => commands::failed(&error),
-    }
+    let outcome = runtime.block_on(Box::pin(commands::run(cli)));
+    // What still runs on a thread of its own has had its time; everything acknowledged is in the log.
+    runtime.shutdown_timeout(LAST_PATIENCE);
+    outcome.unwrap_or_else(|error| commands::failed(&error))
 }

@@ -36,11 +36,6 @@ impl Api {
         Self { client: server.client().clone(), base: server.url("") }
     }
 
-    /// `http://127.0.0.1:port`, without a slash.
-    pub(crate) fn base(&self) -> &str {
-        &self.base
-    }
-
     /// `127.0.0.1:port`.
     pub(crate) fn address(&self) -> &str {
         self.base.trim_start_matches("http://")

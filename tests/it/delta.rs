@@ -84,6 +84,7 @@ impl Outside {
 }
 
 /// Reads the tables with DuckDB; `None`, and a loud line, where DuckDB is not installed, except with `CI=true`.
+#[expect(clippy::print_stderr, reason = "a check that is skipped must be seen")]
 pub(crate) async fn read(cold: &Path) -> anyhow::Result<Option<Outside>> {
     let python = venv().join("bin/python");
     if !python.exists() {

@@ -94,7 +94,8 @@ async fn agrees(api: &Api, outside: &Outside, sent: &Sent, range: (i64, i64)) ->
             for (table, rows) in outside.data() {
                 let of_series = rows.iter().filter(|row| row.series_id == id);
                 let found: Vec<(i64, f64)> = of_series.map(|row| (row.hour, column(row, agg))).collect();
-                same(&expected, &found).with_context(|| format!("DuckDB: {agg} in {table} of {metric} of {server_id}"))?;
+                same(&expected, &found)
+                    .with_context(|| format!("DuckDB: {agg} in {table} of {metric} of {server_id}"))?;
             }
         }
     }
@@ -112,9 +113,8 @@ const AGGREGATES: [Aggregate; 4] = [
 
 /// The same by SQL, from the 1-hour rollups and from the points; both must be equal.
 async fn sql_buckets(api: &Api, series_id: i64, agg: &str) -> anyhow::Result<Vec<(i64, f64)>> {
-    let rollup = format!(
-        "SELECT ts, CAST({agg} AS DOUBLE) AS value FROM rollup_1h WHERE series_id = {series_id} ORDER BY ts"
-    );
+    let rollup =
+        format!("SELECT ts, CAST({agg} AS DOUBLE) AS value FROM rollup_1h WHERE series_id = {series_id} ORDER BY ts");
     let points = format!(
         "SELECT date_bin(INTERVAL '1 hour', ts) AS ts, CAST({agg}(value) AS DOUBLE) AS value FROM samples \
          WHERE series_id = {series_id} GROUP BY 1 ORDER BY 1"
@@ -140,7 +140,8 @@ fn utc_ms(time: &str) -> anyhow::Result<i64> {
     let (year, month, day, hour) = (part(0..4)?, part(5..7)?, part(8..10)?, part(11..13)?);
     // Days from civil (Howard Hinnant): March is the first month.
     let (y, m) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let days = 365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (153 * m + 2) / 5 + day - 1 - 719_468;
+    let days =
+        365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (153 * m + 2) / 5 + day - 1 - 719_468;
     Ok((days * 24 + hour) * HOUR_MS)
 }
 

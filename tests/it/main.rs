@@ -1,7 +1,14 @@
 //! System tests: a module a behaviour, so that listing this folder reads as the specification.
 
+mod answers;
 mod api;
 mod architecture;
 mod crash;
 mod delta;
+mod duckdb;
+mod hostile;
+mod operations;
+mod protocols;
+mod retention;
+mod s3;
 mod tiers;

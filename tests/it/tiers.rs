@@ -13,6 +13,7 @@ mod boundaries;
 mod expired;
 mod given;
 mod late;
+mod meanwhile;
 mod owners;
 mod random;
 mod sql;

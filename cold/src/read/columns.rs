@@ -72,6 +72,9 @@ pub(crate) const LEAN_BUCKET_COLUMNS: [&str; 22] = [
     "open_reset_adj",
 ];
 
+/// What a look-up of series reads: all of the table.
+pub(crate) const SERIES_COLUMNS: [&str; 6] = ["series_id", "metric", "tenant", "labels", "first_date", "last_date"];
+
 /// Rows of one series in time order.
 pub(crate) trait SeriesRows: Default + Send + 'static {
     /// Reads rows of a batch. The error says what is wrong with them.
@@ -83,7 +86,7 @@ pub(crate) trait SeriesRows: Default + Send + 'static {
     fn span(&self) -> Option<(i64, i64)>;
 
     /// Appends rows that come behind.
-    fn extend(&mut self, later: Self);
+    fn append(&mut self, later: Self);
 
     /// Both; `newer` wins where both have a row.
     fn overlaid_with(self, newer: Self) -> Self;
@@ -176,7 +179,7 @@ impl SeriesRows for Points {
         Some((*self.timestamps.first()?, *self.timestamps.last()?))
     }
 
-    fn extend(&mut self, later: Self) {
+    fn append(&mut self, later: Self) {
         self.extend_from(&later);
         self.settle();
     }
@@ -208,8 +211,8 @@ impl SeriesRows for Vec<Bucket> {
         Some((self.first()?.start.timestamp().0, self.last()?.start.timestamp().0))
     }
 
-    fn extend(&mut self, later: Self) {
-        Extend::extend(self, later);
+    fn append(&mut self, later: Self) {
+        self.extend(later);
     }
 
     fn overlaid_with(self, newer: Self) -> Self {

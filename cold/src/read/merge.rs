@@ -3,7 +3,7 @@
 //! batches of one file ─[`series_of`]─▶ (series, rows) … ─[`Source`]─▶ [`merge`]: the least series, from all files that have it
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::sync::Arc;
 
 use datafusion::execution::SendableRecordBatchStream;
@@ -11,6 +11,7 @@ use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use schemas::SeriesId;
 use schemas::tier_map::ColdTable;
 
+use super::ColdSelection;
 use super::columns::{Batch, SeriesRows};
 use crate::error::ColdError;
 use crate::store::ReadCounters;
@@ -23,6 +24,25 @@ pub(crate) struct SeriesKey {
     pub(crate) id: i64,
 }
 
+/// The series of a selection. Scans drop only whole pages of others.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    metric: Option<String>,
+    ids: Option<HashSet<i64>>,
+}
+
+impl Wanted {
+    pub(crate) fn new(selection: &ColdSelection) -> Self {
+        let ids = selection.series.as_ref().map(|series| series.iter().map(|id| id.0).collect());
+        Self { metric: selection.metric.clone(), ids }
+    }
+
+    fn has(&self, key: &SeriesKey) -> bool {
+        self.metric.as_ref().is_none_or(|metric| *metric == key.metric)
+            && self.ids.as_ref().is_none_or(|ids| ids.contains(&key.id))
+    }
+}
+
 /// One file's series, from the least on.
 pub(crate) struct FileSeries<T> {
     commit: u64,
@@ -33,6 +53,7 @@ struct Grouping<T> {
     table: ColdTable,
     file: Arc<LiveFile>,
     batches: SendableRecordBatchStream,
+    wanted: Arc<Wanted>,
     counters: ReadCounters,
     /// The batch that is being cut, and where.
     batch: Option<(Batch, usize)>,
@@ -45,10 +66,11 @@ pub(crate) fn series_of<T: SeriesRows>(
     table: ColdTable,
     file: Arc<LiveFile>,
     batches: SendableRecordBatchStream,
+    wanted: Arc<Wanted>,
     counters: ReadCounters,
 ) -> FileSeries<T> {
     let commit = file.commit();
-    let grouping = Grouping { table, file, batches, counters, batch: None, open: None };
+    let grouping = Grouping { table, file, batches, wanted, counters, batch: None, open: None };
     let stream = futures::stream::try_unfold(grouping, |mut grouping| async move {
         Ok(grouping.next().await?.map(|series| (series, grouping)))
     });
@@ -60,11 +82,16 @@ impl<T: SeriesRows> Grouping<T> {
         loop {
             while let Some((batch, at)) = self.batch.take().filter(|(batch, at)| *at < batch.rows()) {
                 let run = batch.run_from(at);
-                let rows = T::from_batch(&batch, run.clone()).map_err(|problem| self.damaged(problem))?;
                 let key = batch.key(at);
+                if !self.wanted.has(&key) {
+                    self.batch = Some((batch, run.end));
+                    continue;
+                }
+                self.counters.add_rows(run.len());
+                let rows = T::from_batch(&batch, run.clone()).map_err(|problem| self.damaged(problem))?;
                 self.batch = Some((batch, run.end));
                 match &mut self.open {
-                    Some((open, all)) if *open == key => all.extend(rows),
+                    Some((open, all)) if *open == key => all.append(rows),
                     open => {
                         if open.as_ref().is_some_and(|(open, _)| *open > key) {
                             return Err(self.damaged("its rows are not in order".to_owned()));
@@ -78,7 +105,6 @@ impl<T: SeriesRows> Grouping<T> {
             let table = self.table;
             match self.batches.try_next().await.map_err(|source| ColdError::Scan { table, source })? {
                 Some(batch) => {
-                    self.counters.add_rows(batch.num_rows());
                     let batch = Batch::new(batch).map_err(|problem| self.damaged(problem))?;
                     self.batch = Some((batch, 0));
                 }
@@ -158,7 +184,7 @@ fn unite<T: SeriesRows>(mut parts: Vec<(u64, T)>) -> T {
     let mut whole = T::default();
     for (_, part) in parts {
         if apart {
-            whole.extend(part);
+            whole.append(part);
         } else {
             whole = whole.overlaid_with(part);
         }

@@ -1,6 +1,6 @@
 //! Scans of Parquet files as DataFusion plans.
 //!
-//! files + selection ─▶ predicate on metric, series_id, ts ─▶ `ParquetSource` (row groups, pages, bloom filters, rows)
+//! files + selection ─▶ predicate on metric, series_id, ts ─▶ `ParquetSource` (row groups, pages; for SQL also rows)
 //!
 //! The source gets its reader factory from here, with a store that counts for one query and a cache of parsed footers
 //! for all, so a session needs no registered object store: the URL in the plan is never opened.
@@ -12,7 +12,6 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use chrono::DateTime;
 use datafusion::common::ScalarValue;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -26,10 +25,11 @@ use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr, con
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use object_store::{ObjectMeta, ObjectStore};
-use schemas::{RetentionClass, SeriesId, TimeRange};
 use schemas::tier_map::ColdTable;
+use schemas::{RetentionClass, SeriesId, TimeRange};
 
 use super::ColdSelection;
+use super::reader::ReaderFactory;
 use crate::columns::{SORT, data_schema, partition_columns};
 use crate::error::ColdError;
 use crate::store::{MeteredStore, ReadCounters};
@@ -72,6 +72,16 @@ fn table_schema(table: ColdTable) -> TableSchema {
     TableSchema::builder(Arc::new(Schema::new(file))).with_table_partition_cols(partitions).build()
 }
 
+/// Who drops the rows of a selected page that do not fulfil the predicate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RowFilter {
+    /// The scan, exactly: it fetches the predicate's columns first, one request a condition, and then the others.
+    Scan,
+    /// The caller, by runs of a series: all columns come in one request. Pages of all columns end at the same rows, so
+    /// this reads no more bytes.
+    Caller,
+}
+
 /// What all scans of an archive share.
 pub(crate) struct ScanContext {
     store: Arc<dyn ObjectStore>,
@@ -87,7 +97,7 @@ impl ScanContext {
         Ok(Self { store, runtime, task })
     }
 
-    /// The selected rows of one file, in its order, with these columns.
+    /// The pages of one file that may hold selected rows, in its order, with these columns.
     pub(crate) fn file_stream(
         &self,
         table: &Table,
@@ -100,12 +110,12 @@ impl ScanContext {
             let schema = scan_schema(table.kind());
             let projection: Result<Vec<usize>, _> = columns.iter().map(|name| schema.index_of(name)).collect();
             let config = self
-                .source(table, predicates.of(&[file], None), counters)
+                .source(table, predicates.of(&[file], None), RowFilter::Caller, counters)
                 .with_file_groups(vec![FileGroup::new(vec![partitioned(table, file)])])
                 .with_batch_size(Some(BATCH_ROWS))
                 .with_projection_indices(Some(projection?))?;
             let mut plan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(config.build());
-            if file.tags.is_none() {
+            if file.tags.is_none() && table.kind() != ColdTable::Series {
                 // Another program wrote it, in whatever order.
                 plan = Arc::new(SortExec::new(ordering(&plan.schema())?, plan));
             }
@@ -134,7 +144,7 @@ impl ScanContext {
         let sorted = kind != ColdTable::Series && files.iter().all(|file| file.tags.is_some());
         let plan = || -> DataFusionResult<Arc<dyn ExecutionPlan>> {
             let mut config = self
-                .source(table, predicates.of(&borrowed, scan.predicate), counters)
+                .source(table, predicates.of(&borrowed, scan.predicate), RowFilter::Scan, counters)
                 .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
                 .with_limit(scan.limit);
             if scan.ordered && sorted {
@@ -149,16 +159,18 @@ impl ScanContext {
         &self,
         table: &Table,
         predicate: Option<Arc<dyn PhysicalExpr>>,
+        rows: RowFilter,
         counters: &ReadCounters,
     ) -> FileScanConfigBuilder {
         let store = Arc::new(MeteredStore::new(Arc::clone(&self.store), counters.clone()));
-        let cache = self.runtime.cache_manager.get_file_metadata_cache();
+        let footers = self.runtime.cache_manager.get_file_metadata_cache();
         let mut source = ParquetSource::new(SCHEMAS[&table.kind()].clone())
             .with_metadata_size_hint(FOOTER_GUESS)
-            .with_pushdown_filters(true)
+            .with_pushdown_filters(rows == RowFilter::Scan)
             .with_enable_page_index(true)
-            .with_bloom_filter_on_read(true)
-            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, cache)));
+            // Rows are sorted, so the page index tells as much, without a request of its own.
+            .with_bloom_filter_on_read(false)
+            .with_parquet_file_reader_factory(Arc::new(ReaderFactory::new(store, footers)));
         if let Some(predicate) = predicate {
             source = source.with_predicate(predicate);
         }
@@ -217,12 +229,18 @@ impl<'a> Predicates<'a> {
         let one_metric = |file: &&LiveFile| selection.metric.as_deref().is_none_or(|metric| holds_only(file, metric));
         let metric = self.metric.as_ref().filter(|_| !files.iter().all(one_metric));
         let time = self.time.as_ref().filter(|_| !files.iter().all(|file| lies_within(file, selection.range)));
-        let all: Vec<_> = [metric, self.series.as_ref(), time].into_iter().flatten().map(Arc::clone).chain(more).collect();
+        let all: Vec<_> =
+            [metric, self.series.as_ref(), time].into_iter().flatten().map(Arc::clone).chain(more).collect();
         (!all.is_empty()).then(|| conjunction(all))
     }
 }
 
-fn compare(table: ColdTable, column: &str, by: Operator, value: ScalarValue) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
+fn compare(
+    table: ColdTable,
+    column: &str,
+    by: Operator,
+    value: ScalarValue,
+) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
     let schema = scan_schema(table);
     binary(col(column, &schema)?, by, lit(value), &schema)
 }

@@ -54,8 +54,8 @@ pub(crate) async fn fetch_rows(table: &Table, file: &LiveFile) -> Result<Vec<Rec
     batches.into_iter().map(|batch| conform(&batch, &file.path)).collect()
 }
 
-/// Another writer may have built its columns in another way; the names and types are the table's.
-fn conform(batch: &RecordBatch, path: &str) -> Result<RecordBatch, ColdError> {
+/// A scan gives text as views, and another writer may have built its columns in another way.
+pub(crate) fn conform(batch: &RecordBatch, path: &str) -> Result<RecordBatch, ColdError> {
     let schema = data_schema(ColdTable::Series);
     let column = |field: &Arc<Field>| -> Result<ArrayRef, ArrowError> {
         let found = batch.column_by_name(field.name());

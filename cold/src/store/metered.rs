@@ -43,7 +43,7 @@ impl ReadCounters {
         self.counts.bytes.load(Ordering::Relaxed)
     }
 
-    /// Rows that passed the predicates.
+    /// Rows of the selected series in the pages that were read; not counted by plans for SQL, which have metrics of their own.
     pub fn rows(&self) -> u64 {
         self.counts.rows.load(Ordering::Relaxed)
     }

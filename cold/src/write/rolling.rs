@@ -14,9 +14,9 @@ use crate::error::{ColdError, Doing};
 use crate::table::FileStats;
 
 /// A file is closed at about this size.
-const PART_BYTES_MAX: usize = 256 << 20;
+const PART_BYTES_MAX: usize = if cfg!(test) { 256 << 10 } else { 256 << 20 };
 /// A file is kept in memory up to this size, then on disk.
-const SPOOL_BYTES_MAX: usize = 16 << 20;
+const SPOOL_BYTES_MAX: usize = if cfg!(test) { 64 << 10 } else { 16 << 20 };
 /// Rows that decide how raw values are encoded.
 const TRIAL_ROWS: usize = 128 << 10;
 

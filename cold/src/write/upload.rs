@@ -13,9 +13,9 @@ use crate::error::{ColdError, Doing};
 use crate::table::{NewFile, Table};
 
 /// Up to this size an object is sent in one request.
-const SINGLE_PUT_MAX: usize = 16 << 20;
+const SINGLE_PUT_MAX: usize = if cfg!(test) { 64 << 10 } else { 16 << 20 };
 /// Size of a part of a bigger upload.
-const PUT_PART_BYTES: usize = 8 << 20;
+const PUT_PART_BYTES: usize = if cfg!(test) { 32 << 10 } else { 8 << 20 };
 /// Where the footer is looked for first.
 const FOOTER_GUESS: u64 = 64 << 10;
 

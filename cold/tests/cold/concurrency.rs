@@ -1,14 +1,14 @@
 //! Several nodes on one archive.
 
-use futures::future::join_all;
 use schemas::{Epoch, Hour};
+use tokio::task::JoinSet;
 
 use crate::support::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_commit_at_once_all_get_through() {
     let given = Given::a_directory();
-    let mut jobs = Vec::new();
+    let mut jobs = JoinSet::new();
     let mut told = Vec::new();
     for (number, node) in ["a", "b", "c"].into_iter().enumerate() {
         let archive = given.archive(node).await;
@@ -19,13 +19,13 @@ async fn nodes_that_commit_at_once_all_get_through() {
             told.extend(series.clone());
             hours.push((hour, series));
         }
-        jobs.push(async move {
+        jobs.spawn(async move {
             for (hour, series) in hours {
                 archive_hour(&archive, hour, 1, &series).await.expect("archived in spite of the others");
             }
         });
     }
-    join_all(jobs).await;
+    jobs.join_all().await;
     let reader = given.archive("reader").await;
     let mut expected = told_points(&told);
     expected.values_mut().for_each(|list| list.sort_unstable());

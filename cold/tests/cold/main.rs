@@ -4,11 +4,13 @@ extern crate thermocline_cold as cold;
 
 mod concurrency;
 mod faults;
+mod foreign;
 mod hours;
 mod pruning;
 mod round_trip;
 mod s3;
 mod series;
+mod sql;
 mod stores;
 mod support;
 mod upkeep;

@@ -1,6 +1,6 @@
 //! The table of series: unique ids, least and greatest dates.
 
-use cold::{ArchivedSeries, ColdError};
+use cold::{ArchivedSeries, ColdError, ReadCounters};
 use schemas::matcher::LabelMatcher;
 use schemas::{Day, Epoch, Hour, SeriesId};
 
@@ -92,13 +92,14 @@ async fn series_are_selected_by_label_and_day() {
     let given = Given::a_directory();
     let archive = given.archive("a").await;
     archive_hour(&archive, HOUR, 1, &fleet(HOUR, 3)).await.expect("archived");
-    let versions = archive.versions();
+    let (versions, counters) = (archive.versions(), ReadCounters::default());
     let matchers = [LabelMatcher::equal("__name__", "mem"), LabelMatcher::equal("host", "h1")];
-    let found = archive.select_series(&versions, &matchers, Some(hours(HOUR, 1))).await.expect("readable");
+    let found = archive.find_series(&versions, &matchers, Some(hours(HOUR, 1)), &counters).await.expect("readable");
     let ids: Vec<SeriesId> = found.iter().map(|entry| entry.series_id).collect();
     assert_eq!(ids, [labels("mem", "h1").hash().series_id()]);
     let later = hours(Day(HOUR.day().0 + 1).hours().start, 1);
-    assert!(archive.select_series(&versions, &matchers, Some(later)).await.expect("readable").is_empty());
+    let none = archive.find_series(&versions, &matchers, Some(later), &counters).await.expect("readable");
+    assert!(none.is_empty() && counters.gets() > 0);
 }
 
 #[tokio::test]

@@ -142,7 +142,8 @@ mod tests {
     }
 
     fn read(generation: &Generation, sid: u32, range: std::ops::Range<i64>) -> Vec<(i64, u64)> {
-        let range = TimeRange::new(schemas::TimestampMs(range.start), schemas::TimestampMs(range.end)).expect("ordered");
+        let range =
+            TimeRange::new(schemas::TimestampMs(range.start), schemas::TimestampMs(range.end)).expect("ordered");
         let mut out = Points::default();
         generation.read(address(sid), range, &mut ChunkDecoder::default(), &mut out).expect("readable");
         out.settle();
@@ -152,7 +153,8 @@ mod tests {
     #[test]
     fn points_keep_their_arrival_order_over_pages() {
         let generation = Generation::new(Epoch(1));
-        let mut points: Vec<(u32, i64, f64)> = (0..40).map(|i| (7, 1_000 * i, f64::from(u8::try_from(i).expect("small")))).collect();
+        let mut points: Vec<(u32, i64, f64)> =
+            (0..40).map(|i| (7, 1_000 * i, f64::from(u8::try_from(i).expect("small")))).collect();
         points.push((7, 3_000, -1.0));
         points.push((7, 4_000, stale()));
         apply(&generation, &points);
@@ -167,7 +169,9 @@ mod tests {
         let far = 60 * schemas::time::DAY_MS;
         apply(&generation, &[(1, 0, 1.0), (1, far, 2.0), (1, 10, 3.0)]);
         assert_eq!(read(&generation, 1, 0..far + 1).iter().map(|p| p.0).collect::<Vec<_>>(), [0, 10, far]);
-        assert!(generation.holds_hour(Hour(0)) && generation.holds_hour(Hour(60 * 24)) && !generation.holds_hour(Hour(1)));
+        assert!(
+            generation.holds_hour(Hour(0)) && generation.holds_hour(Hour(60 * 24)) && !generation.holds_hour(Hour(1))
+        );
         assert!(generation.holds_series(Sid(1)) && !generation.holds_series(Sid(2)));
     }
 

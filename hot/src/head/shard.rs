@@ -58,7 +58,9 @@ impl Shard {
         // Settling parts and then their sequence gives the same as settling the sequence: arrival order is kept.
         self.scratch.settle();
         let link = ChunkLink::to(self.arena.len()).expect("an arena is bounded by the log, far below 4 GiB a shard");
-        let (Some(first), Some(last)) = (self.scratch.timestamps.first(), self.scratch.timestamps.last()) else { return };
+        let (Some(first), Some(last)) = (self.scratch.timestamps.first(), self.scratch.timestamps.last()) else {
+            return;
+        };
         let start = self.arena.len();
         self.arena.extend_from_slice(&page.newest_chunk.to_le_bytes());
         self.arena.extend_from_slice(&[0; 4]);
@@ -116,8 +118,6 @@ impl Shard {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.arena.capacity()
-            + self.pages.capacity() * size_of::<Page>()
-            + self.slots.allocation_size()
+        self.arena.capacity() + self.pages.capacity() * size_of::<Page>() + self.slots.allocation_size()
     }
 }

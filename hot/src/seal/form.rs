@@ -32,7 +32,8 @@ pub(super) fn decide(
     metrics: &[(RetentionClass, MetricId)],
 ) -> Result<(), HotError> {
     let undecided = |map: &TierMap| -> Vec<(RetentionClass, MetricId)> {
-        let has_form = |&(class, metric): &(RetentionClass, MetricId)| map.forms.contains_key(&(class, hour.day(), metric));
+        let has_form =
+            |&(class, metric): &(RetentionClass, MetricId)| map.forms.contains_key(&(class, hour.day(), metric));
         metrics.iter().copied().filter(|metric| !has_form(metric)).collect()
     };
     if undecided(view.map()).is_empty() {

@@ -30,7 +30,9 @@ fn newer_runs(view: &View, hour: Hour) -> Vec<Epoch> {
     let map = view.map();
     let newer = |epoch: Epoch, held| epoch > map.sealed_through(hour).min(crate::through::of_raw(map, held));
     let runs = view.runs().iter();
-    runs.filter(|(epoch, run)| run.hour(hour).is_some_and(|held| newer(**epoch, held))).map(|(&epoch, _)| epoch).collect()
+    runs.filter(|(epoch, run)| run.hour(hour).is_some_and(|held| newer(**epoch, held)))
+        .map(|(&epoch, _)| epoch)
+        .collect()
 }
 
 /// The metrics that newer runs hold in an hour, sorted.
@@ -170,8 +172,10 @@ impl<'v> Merger<'v> {
                 gathered.extend(self.gather(address, &mut cold)?);
             }
             let hour = self.hour;
-            let merged: Result<Vec<Merged>, HotError> =
-                gathered.into_par_iter().map_init(Scratch::default, |scratch, series| scratch.merge(hour, series)).collect();
+            let merged: Result<Vec<Merged>, HotError> = gathered
+                .into_par_iter()
+                .map_init(Scratch::default, |scratch, series| scratch.merge(hour, series))
+                .collect();
             for series in merged? {
                 if let Some(tee) = &mut tee {
                     tee(series.address, &series.points).map_err(|source| HotError::Caller { source })?;
@@ -183,7 +187,11 @@ impl<'v> Merger<'v> {
     }
 
     /// `None` for a series whose raw points no tier keeps any more.
-    fn gather(&mut self, address: SeriesAddress, cold: &mut Option<ColdBase<'_>>) -> Result<Option<Gathered>, HotError> {
+    fn gather(
+        &mut self,
+        address: SeriesAddress,
+        cold: &mut Option<ColdBase<'_>>,
+    ) -> Result<Option<Gathered>, HotError> {
         let (class, metric, hour) = (address.class, address.metric, self.hour);
         let form = self.map.form(class, metric, hour.day());
         let owner = self.map.owner(class, form, Resolution::Raw, hour);
@@ -242,8 +250,7 @@ impl Scratch {
             "hour {hour} has {} points of a series after sealing, but {before} before",
             points.len()
         );
-        let mut merged =
-            Merged { address, points, target, chunk: Vec::new(), minutes: Vec::new(), hour: Vec::new() };
+        let mut merged = Merged { address, points, target, chunk: Vec::new(), minutes: Vec::new(), hour: Vec::new() };
         if merged.points.is_empty() {
             merged.target = Target::NOTHING;
         }

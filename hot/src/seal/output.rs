@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use schemas::Hour;
 use schemas::keys::{Family, sealed_key};
 use schemas::tier_map::Form;
-use schemas::Hour;
 
 use super::SealStats;
 use super::merge::Merged;

@@ -39,6 +39,9 @@ impl ScanStats {
     }
 }
 
+/// The start of a bucket in ms, and its moments.
+pub type TimedMoments = (i64, Moments);
+
 /// One hour of one family, read forward by address.
 #[derive(Debug)]
 pub(crate) struct HourReader<'v> {
@@ -54,7 +57,6 @@ impl<'v> HourReader<'v> {
     pub(crate) fn new(view: &'v View, family: Family, hour: Hour, access: Access) -> Self {
         Self { view, family, hour, access, current: None }
     }
-
 
     /// The value of a series. Addresses must be asked for in ascending order.
     pub(crate) fn find(&mut self, address: SeriesAddress) -> Result<Option<&[u8]>, HotError> {
@@ -163,7 +165,7 @@ impl View {
         hour: Hour,
         width: DurationMs,
         addresses: &[SeriesAddress],
-        each: &mut dyn FnMut(usize, &[(i64, Moments)]),
+        each: &mut dyn FnMut(usize, &[TimedMoments]),
     ) -> Result<ScanStats, HotError> {
         debug_assert!(width.0 > 0 && width.0 % DurationMs::MINUTE.0 == 0 && DurationMs::HOUR.0 % width.0 == 0);
         let mut stats = ScanStats::default();
@@ -231,8 +233,12 @@ impl View {
     /// Addresses that have base data of an hour in RocksDB, sorted.
     pub fn base_addresses(&self, hour: Hour) -> Result<Vec<SeriesAddress>, HotError> {
         let mut found = Vec::new();
-        let families =
-            [Family::Raw(hour.day()), Family::Raw1m(hour.day()), Family::Minute(hour.week()), Family::Hour(hour.week())];
+        let families = [
+            Family::Raw(hour.day()),
+            Family::Raw1m(hour.day()),
+            Family::Minute(hour.week()),
+            Family::Hour(hour.week()),
+        ];
         for family in families {
             let before = found.len();
             self.addresses_in(family, hour, &mut found)?;
@@ -252,10 +258,12 @@ impl View {
         out: &mut Vec<SeriesAddress>,
     ) -> Result<(), HotError> {
         for class in self.classes_in(family)? {
-            let Some(mut cursor) = self.cursor(family, &sealed_hour_prefix(class, hour), Access::Pass) else { continue };
+            let Some(mut cursor) = self.cursor(family, &sealed_hour_prefix(class, hour), Access::Pass) else {
+                continue;
+            };
             while let Some((key, _)) = cursor.advance()? {
-                let (_, address) = parse_sealed_key(key)
-                    .map_err(|error| HotError::damaged("key", family.to_string(), key, error))?;
+                let (_, address) =
+                    parse_sealed_key(key).map_err(|error| HotError::damaged("key", family.to_string(), key, error))?;
                 out.push(address);
             }
         }

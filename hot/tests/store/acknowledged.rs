@@ -1,5 +1,7 @@
 //! What was acknowledged is readable at once and survives (ACK-1, SET-1).
 
+use std::sync::Arc;
+
 use hot::{AppendError, FlushOutcome, HotError};
 use schemas::points::stale;
 use schemas::reject::RejectReason;
@@ -130,7 +132,7 @@ fn a_closed_store_refuses_points_and_still_reads() {
 #[test]
 fn appends_from_many_threads_are_all_there_and_in_one_order() {
     let mut world = World::new();
-    let store = world.store().clone();
+    let store = Arc::clone(world.store());
     std::thread::scope(|scope| {
         for thread in 0..8_usize {
             let store = &store;

@@ -65,7 +65,8 @@ enum Step {
 /// A day that ends, hours that are sealed late and again, corrections, and more runs than an hour may have.
 fn script() -> Vec<Step> {
     use Step::{Append, Drop, Expire, Flush, Merge, Seal};
-    let dense: Vec<Told> = (0..7_200).map(|i| (0, i * 500, f64::from(i32::try_from(i * 7_919 % 997).expect("small")) / 100.0)).collect();
+    let dense: Vec<Told> =
+        (0..7_200).map(|i| (0, i * 500, f64::from(i32::try_from(i * 7_919 % 997).expect("small")) / 100.0)).collect();
     let mut steps = vec![
         Append(dense),
         Append(vec![(1, 0, 1.0), (1, 60_000, 2.0), (2, 5, -0.0), (1, at(25, 0), 1.0)]),

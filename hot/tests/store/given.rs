@@ -10,9 +10,7 @@ use schemas::points::is_stale;
 use schemas::rollup::{Moments, moments_by_bucket};
 use schemas::tier_map::{DeltaVersions, Form, Owner, Thresholds};
 use schemas::time::{HOUR_MS, HourRange};
-use schemas::{
-    DurationMs, Hour, Labels, PointBatch, Points, Resolution, RetentionClass, SeriesAddress, TierMap,
-};
+use schemas::{DurationMs, Hour, Labels, PointBatch, Points, Resolution, RetentionClass, SeriesAddress, TierMap};
 use tempfile::TempDir;
 
 pub(crate) const CLASS: RetentionClass = RetentionClass::DEFAULT;
@@ -320,7 +318,8 @@ fn same_moments(got: &BTreeMap<(usize, i64), Moments>, want: &BTreeMap<(usize, i
             let near = |a: f64, b: f64| a.to_bits() == b.to_bits() || (a - b).abs() <= 1e-9 * b.abs().max(1.0);
             let close = near(got.sum, want.sum) && near(got.reset_adj, want.reset_adj);
             let exact = |m: &Moments| (m.count, m.nan_count, m.min.to_bits(), m.max.to_bits(), m.resets, m.stale_ts);
-            let ends = |m: &Moments| (m.count > 0).then_some((m.first_ts, m.first.to_bits(), m.last_ts, m.last.to_bits()));
+            let ends =
+                |m: &Moments| (m.count > 0).then_some((m.first_ts, m.first.to_bits(), m.last_ts, m.last.to_bits()));
             got_key == want_key && close && exact(got) == exact(want) && ends(got) == ends(want)
         })
 }

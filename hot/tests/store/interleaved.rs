@@ -4,9 +4,9 @@
 use hot::HourSeal;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use schemas::Hour;
 use schemas::points::stale;
 use schemas::time::HOUR_MS;
-use schemas::Hour;
 
 use crate::given::{World, hour};
 

@@ -42,8 +42,9 @@ fn a_merge_lifts_nothing_over_what_a_base_has_taken_in() {
     world.flush();
     assert!(world.seal(hour(0)));
     assert_eq!(world.store().drop_unowned().expect("drops").runs.len(), 1);
+    // Larger runs than the old one, so that it is among the cheapest to merge.
     for i in 0..8 {
-        world.append(&[(1, at(1, i), 1.0)]);
+        world.append(&[(1, at(1, i), 1.0), (2, at(1, i), 1.0), (3, at(1, i), 1.0)]);
         world.flush();
     }
     assert!(matches!(world.store().merge_runs().expect("merges"), MergeOutcome::Merged { .. }));

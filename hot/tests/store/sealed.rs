@@ -1,6 +1,7 @@
 //! Sealing: rollups equal the raw points, late points overlay until sealed again, the same points give the same bytes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hot::Store;
 use schemas::points::stale;
@@ -176,7 +177,7 @@ fn many_late_seals_of_one_hour_are_compacted_and_read_alike() {
 fn a_locked_hour_is_not_sealed_and_an_abandoned_seal_leaves_it_as_it_was() {
     let mut world = World::new();
     world.append(&scrapes());
-    let store = world.store().clone();
+    let store = Arc::clone(world.store());
     let guard = store.lock_hours(one(hour(0))).expect("free");
     assert!(store.begin_seal(hour(0)).expect("begins").is_none());
     drop(guard);

@@ -79,8 +79,12 @@ impl Given {
 
     /// Another engine over the same tiers.
     pub(crate) fn engine_with(&self, limits: QueryLimits) -> Arc<Engine> {
+        self.engine_on(self.pool.clone(), limits)
+    }
+
+    pub(crate) fn engine_on(&self, pool: CpuPool, limits: QueryLimits) -> Arc<Engine> {
         let (store, archive) = (Arc::clone(&self.store), Arc::clone(&self.archive));
-        Engine::new(store, archive, self.pool.clone(), Arc::clone(&self.clock) as _, limits)
+        Engine::new(store, archive, pool, Arc::clone(&self.clock) as _, limits)
     }
 
     /// Points of one series, in the order in which they arrive.

@@ -1,6 +1,9 @@
 //! What the REST range interface promises, one fact a test.
 
+use std::time::Duration;
+
 use query::{Agg, Fill, Granularity, QueryError, QueryLimits, RangeRequest};
+use runtime::CpuPool;
 use schemas::tier_map::Tier;
 use schemas::time::MINUTE_MS;
 use schemas::{DurationMs, Labels, Retention};
@@ -160,13 +163,27 @@ async fn late_points_of_one_metric_leave_the_others_of_an_hour_in_delta() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_nobody_waits_for_is_given_up() {
+async fn a_query_that_takes_too_long_is_given_up() {
     let mut given = Given::empty_at(3).await;
-    given.points(&cpu("a"), rising(0, 2, 1_000));
-    let limits = QueryLimits { timeout: std::time::Duration::ZERO, ..QueryLimits::default() };
-    let engine = given.engine_with(limits);
-    let error = engine.range(asked(Granularity::Minute, Agg::Avg)).await.expect_err("no time at all");
-    assert!(matches!(error, QueryError::Timeout { limit_ms: 0 }) && error.is_retryable(), "{error:?}");
+    given.points(&cpu("a"), rising(0, 1, 10_000));
+    let pool = CpuPool::new("busy", 1, 8);
+    let (release, wait) = std::sync::mpsc::sync_channel::<()>(0);
+    let (started, taken) = std::sync::mpsc::sync_channel::<()>(1);
+    let busy = std::thread::spawn({
+        let pool = pool.clone();
+        move || {
+            pool.install(move || {
+                started.send(()).expect("the test waits");
+                wait.recv()
+            })
+        }
+    });
+    taken.recv().expect("the thread is taken");
+    let engine = given.engine_on(pool, QueryLimits { timeout: Duration::from_millis(5), ..QueryLimits::default() });
+    let error = engine.range(asked(Granularity::Minute, Agg::Avg)).await.expect_err("the only thread is taken");
+    assert!(matches!(error, QueryError::Timeout { limit_ms: 5 }) && error.is_retryable(), "{error:?}");
+    release.send(()).expect("it waits");
+    busy.join().expect("no panic").expect("released");
 }
 
 #[tokio::test(flavor = "multi_thread")]

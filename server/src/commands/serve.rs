@@ -26,6 +26,8 @@ use crate::http::router::router;
 
 /// How long each stage of stopping may take before the next one begins.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the last flush may take: at worst two epochs of log.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(120);
 /// Reloads that wait for each other.
 const RELOADS_MAX: usize = 4;
 
@@ -130,7 +132,10 @@ impl Server {
         app.telemetry.ready.set(0);
         tasks.shut_down(PATIENCE).await;
         let store = Arc::clone(&self.parts.store);
-        tokio::task::spawn_blocking(move || store.close()).await?.context("closing the hot store")?;
+        let closed = tokio::time::timeout(CLOSE_PATIENCE, tokio::task::spawn_blocking(move || store.close())).await;
+        closed
+            .context("the hot store did not close in time; its log has everything")??
+            .context("closing the hot store")?;
         tracing::info!("stopped");
         Ok(())
     }

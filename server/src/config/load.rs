@@ -63,11 +63,10 @@ pub(crate) fn from_text(text: &str, environment: HashMap<String, String>) -> Res
 fn told(error: &serde_saphyr::Error) -> ConfigError {
     let location = error.location();
     let text = error.to_string();
+    let text = text.replace("missing property", "there is no environment variable");
+    let text = text.replace("expected mapping start", "expected keys with values");
     let what = match &location {
-        Some(l) => {
-            let place = format!("line {} column {}", l.line(), l.column());
-            text.replace(&format!(" at {place}"), "").replace(&format!("{place}: "), "")
-        }
+        Some(l) => text.replace(&format!(" at line {}, column {}", l.line(), l.column()), ""),
         None => text,
     };
     ConfigError::at(location, what)

@@ -8,7 +8,7 @@ use schemas::{DurationMs, Retention};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::units::{Bytes, Span};
+use super::units::{self, Bytes, Span};
 
 /// The whole configuration of `thermocline serve`.
 #[derive(Debug, Clone, Deserialize)]
@@ -17,6 +17,7 @@ pub(crate) struct Config {
     /// Where everything is kept that is not in the object store.
     pub(crate) data_dir: PathBuf,
     /// This node's name in Delta and in logs; by default the one the data directory was created with.
+    #[serde(deserialize_with = "units::node")]
     pub(crate) node: Option<String>,
     pub(crate) listen: SocketAddr,
     pub(crate) object_store: ObjectStore,
@@ -77,6 +78,7 @@ pub(crate) struct Head {
     /// Bytes of log after which an epoch ends.
     pub(crate) max_log: Bytes,
     /// Age after which an epoch ends.
+    #[serde(deserialize_with = "units::positive")]
     pub(crate) max_age: Span,
     /// The cache for blocks of RocksDB files.
     pub(crate) block_cache: Bytes,
@@ -105,6 +107,7 @@ impl Default for Seal {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Archive {
     /// How often sealed hours are committed to Delta.
+    #[serde(deserialize_with = "units::positive")]
     pub(crate) every: Span,
 }
 
@@ -160,6 +163,7 @@ pub(crate) struct Limits {
     /// All request bodies that are held at once.
     pub(crate) bodies_in_flight: Bytes,
     pub(crate) points_per_request: u64,
+    #[serde(deserialize_with = "units::count")]
     pub(crate) labels_per_series: usize,
     pub(crate) label_name: Bytes,
     /// A label value, and a metric name.
@@ -169,19 +173,26 @@ pub(crate) struct Limits {
     pub(crate) new_series_per_day: u64,
     /// Memory of one query.
     pub(crate) query_memory: Bytes,
+    #[serde(deserialize_with = "units::positive")]
     pub(crate) query_timeout: Span,
     /// Series that one query may touch.
+    #[serde(deserialize_with = "units::count")]
     pub(crate) query_series: usize,
     /// Points in one answer.
     pub(crate) query_points: u64,
     /// Queries that run at once.
+    #[serde(deserialize_with = "units::count")]
     pub(crate) queries: usize,
+    #[serde(deserialize_with = "units::count")]
     pub(crate) connections: usize,
     /// Requests that are worked on at once, over all connections.
+    #[serde(deserialize_with = "units::count")]
     pub(crate) requests: usize,
     /// How long a client may take to send its request headers, idle time of a kept connection included.
+    #[serde(deserialize_with = "units::positive")]
     pub(crate) header_timeout: Span,
     /// How long a client may take to send a request body.
+    #[serde(deserialize_with = "units::positive")]
     pub(crate) body_timeout: Span,
 }
 
@@ -215,8 +226,10 @@ impl Default for Limits {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Rest {
     /// The labels that `{server_id}` may stand for, the first that finds a series wins.
+    #[serde(deserialize_with = "units::some")]
     pub(crate) server_labels: Vec<String>,
     /// Points in an answer above which `granularity=auto` takes the next coarser one.
+    #[serde(deserialize_with = "units::count")]
     pub(crate) max_points: usize,
 }
 

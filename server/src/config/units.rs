@@ -6,6 +6,9 @@ use schemas::DurationMs;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
+/// The other end of counts.
+const COUNT_MAX: usize = 1 << 28;
+
 const UNITS: [(&str, u64); 10] = [
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),
@@ -62,7 +65,7 @@ impl fmt::Display for Bytes {
     /// The largest binary unit that divides it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-        match units.iter().find(|(size, _)| self.0 != 0 && self.0 % size == 0) {
+        match units.iter().find(|(size, _)| self.0 != 0 && self.0.is_multiple_of(*size)) {
             Some((size, unit)) => write!(f, "{}{unit}", self.0 / size),
             None => write!(f, "{}B", self.0),
         }
@@ -117,6 +120,44 @@ impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).map_err(D::Error::custom)
+    }
+}
+
+/// A count of something that there must be at least one of; the bound is what a semaphore can count to.
+pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    let count = usize::deserialize(deserializer)?;
+    let fits = (1..=COUNT_MAX).contains(&count);
+    if fits { Ok(count) } else { Err(D::Error::custom(format!("{count} does not lie between 1 and {COUNT_MAX}"))) }
+}
+
+/// A duration longer than nothing.
+pub(super) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+    let span = Span::deserialize(deserializer)?;
+    if span.0 > DurationMs(0) { Ok(span) } else { Err(D::Error::custom("must be longer than 0s")) }
+}
+
+/// A node's name, which becomes part of object paths.
+pub(super) fn node<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    if let Some(name) = &name {
+        check_node(name).map_err(D::Error::custom)?;
+    }
+    Ok(name)
+}
+
+/// A list that names at least one thing.
+pub(super) fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let list = Vec::<String>::deserialize(deserializer)?;
+    if list.is_empty() { Err(D::Error::custom("must name at least one")) } else { Ok(list) }
+}
+
+/// Whether a text can be the name of a node.
+pub(crate) fn check_node(name: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if (1..=63).contains(&name.len()) && name.chars().all(fits) {
+        Ok(())
+    } else {
+        Err(format!("node {name:?} must be 1 to 63 lower-case letters, digits and dashes"))
     }
 }
 

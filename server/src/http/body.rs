@@ -19,8 +19,9 @@ use super::problem::{Kind, Problem};
 
 /// The unit in which bodies pay.
 const UNIT: usize = 1 << 10;
-/// How many times the limit a too large body is read on, to be thrown away.
+/// How many times the limit a too large body is read on, to be thrown away, and for how long.
 const DRAIN_FACTOR: usize = 2;
+const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// A request body in memory, and its share of the budget.
 #[derive(Debug)]
@@ -57,8 +58,11 @@ impl BodyReader {
 
     async fn collect(&self, headers: &HeaderMap, mut body: Body) -> Result<HeldBody, Problem> {
         let announced = content_length(headers);
-        if announced.is_some_and(|length| length > self.bytes_max) {
-            self.drain(body).await;
+        if let Some(length) = announced.filter(|length| *length > self.bytes_max) {
+            // A client that announces more than would be drained is better told at once.
+            if length <= self.drain_bytes_max() {
+                self.drain(body).await;
+            }
             return Err(self.too_large());
         }
         let mut share = self.pay(announced.unwrap_or(UNIT))?;
@@ -87,15 +91,23 @@ impl BodyReader {
             .map_err(|_| Problem::new(Kind::Overloaded, "request bodies under way hold all of limits.bodies_in_flight"))
     }
 
+    fn drain_bytes_max(&self) -> usize {
+        self.bytes_max.saturating_mul(DRAIN_FACTOR)
+    }
+
     async fn drain(&self, mut body: Body) {
-        let mut left = self.bytes_max.saturating_mul(DRAIN_FACTOR);
-        while let Some(Ok(frame)) = body.frame().await {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            match left.checked_sub(length) {
-                Some(rest) => left = rest,
-                None => return,
+        let mut left = self.drain_bytes_max();
+        let read = async {
+            while let Some(Ok(frame)) = body.frame().await {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                match left.checked_sub(length) {
+                    Some(rest) => left = rest,
+                    None => return,
+                }
             }
-        }
+        };
+        // Whether it came to its end or not: the answer is the same.
+        drop(tokio::time::timeout(DRAIN_TIME, read).await);
     }
 
     fn too_large(&self) -> Problem {

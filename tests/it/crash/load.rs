@@ -22,6 +22,10 @@ pub(super) const METRICS: [&str; 2] = ["load", DENSE];
 const DENSE: &str = "dense";
 /// Hosts of a sender.
 const HOSTS: u32 = 4;
+const SEED_POINTS: i64 = 6_000;
+const SEED_DISTANCE_MS: i64 = 100;
+/// How often a batch is of the last hours; what is older has passed to Delta, and costs a job much more.
+const RECENT: f64 = 0.9;
 /// How often a batch is of a host that was never seen.
 const NEW_HOST: f64 = 0.005;
 /// Distance of the timestamps that senders write to.
@@ -46,6 +50,13 @@ impl Window {
         Self { start: yesterday - WINDOW_BEFORE_YESTERDAY_MS, end: now_ms }
     }
 
+    /// The first hour of each day, as far as it has ended.
+    fn first_hours(self) -> impl Iterator<Item = i64> {
+        let days =
+            [self.start, self.start + WINDOW_BEFORE_YESTERDAY_MS, self.start + WINDOW_BEFORE_YESTERDAY_MS + DAY_MS];
+        days.into_iter().filter(move |start| start + HOUR_MS <= self.end)
+    }
+
     fn hours(self) -> i64 {
         (self.end - self.start).div_euclid(HOUR_MS)
     }
@@ -53,7 +64,7 @@ impl Window {
     /// The start of some hour: a recent one more often than not.
     fn some_hour(self, random: &mut StdRng) -> i64 {
         let back =
-            if random.random_bool(0.7) { random.random_range(0..3) } else { random.random_range(0..self.hours()) };
+            if random.random_bool(RECENT) { random.random_range(0..3) } else { random.random_range(0..self.hours()) };
         hour_of(self.end) - back * HOUR_MS
     }
 }
@@ -70,19 +81,21 @@ impl Jobs {
     pub(super) const KEEP_ALL: Self = Self { of: &[], keep_hours: 24 * 30 };
 }
 
-/// An hour of the oldest day at one point a second: the day's form is decided by it, and it has minutes of its own.
+/// Ten minutes of each day at ten points a second: a day's form is decided by them, and its minutes get rows.
 pub(super) async fn seed_dense(api: &Api, ledger: &mut Ledger, window: Window) -> anyhow::Result<()> {
-    let host = format!("s{}-h0", ledger.sender());
-    let batch: Vec<Sent> = (0..HOUR_MS / 1_000)
-        .flat_map(|second| {
-            let timestamp = window.start + second * 1_000;
-            METRICS.map(|metric| Sent { host: host.clone(), metric, timestamp, value: next_value(ledger, metric) })
-        })
-        .collect();
-    let documents = documents(&batch);
-    ledger.send(batch);
-    api.push(&documents).await?;
-    ledger.acknowledged();
+    for start in window.first_hours() {
+        let host = format!("s{}-h0", ledger.sender());
+        let batch: Vec<Sent> = (0..SEED_POINTS)
+            .flat_map(|n| {
+                let timestamp = start + n * SEED_DISTANCE_MS;
+                METRICS.map(|metric| Sent { host: host.clone(), metric, timestamp, value: next_value(ledger, metric) })
+            })
+            .collect();
+        let documents = documents(&batch);
+        ledger.send(batch);
+        api.push(&documents).await?;
+        ledger.acknowledged();
+    }
     Ok(())
 }
 
@@ -147,9 +160,10 @@ pub(super) async fn operate_until_gone(api: Api, jobs: Jobs, seed: u64) -> anyho
 
 /// A few points of one host in one hour, sometimes two, at timestamps that may have been written before.
 fn some_batch(ledger: &mut Ledger, window: Window, random: &mut StdRng) -> Vec<Sent> {
-    let host = match random.random_bool(NEW_HOST) {
-        true => new_host(ledger),
-        false => format!("s{}-h{}", ledger.sender(), random.random_range(0..HOSTS)),
+    let host = if random.random_bool(NEW_HOST) {
+        new_host(ledger)
+    } else {
+        format!("s{}-h{}", ledger.sender(), random.random_range(0..HOSTS))
     };
     let hour = window.some_hour(random);
     let hours = if random.random_bool(0.2) { vec![hour, window.some_hour(random)] } else { vec![hour] };
@@ -180,15 +194,18 @@ pub(super) fn new_host(ledger: &Ledger) -> String {
 fn next_value(ledger: &mut Ledger, metric: &str) -> f64 {
     ledger.drawn += 1;
     let n = ledger.drawn;
-    let (digits, scale) = if metric == DENSE {
-        // Odd, and coprime to the modulus: no two of less than 10^13 draws are the same.
-        (n.wrapping_mul(7_368_787_123) % 10_000_000_000_000, 1e4)
-    } else {
-        (n, 1e2)
-    };
+    // Scattered, so that nothing but the value itself can stand for it.
+    let (digits, scale) = if metric == DENSE { (scatter(n) % 10_000_000_000_000, 1e4) } else { (n, 1e2) };
     #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
     let digits = digits as f64;
     digits / scale
+}
+
+/// The finalizer of SplitMix64: no two numbers become the same.
+fn scatter(n: u64) -> u64 {
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ (n >> 31)
 }
 
 /// As `POST /api/metrics` takes it: one document a timestamp.

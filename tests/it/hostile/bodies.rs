@@ -27,7 +27,10 @@ async fn bodies_over_the_limit_are_refused_with_413() -> anyhow::Result<()> {
     for path in ["/api/v1/sql", "/api/v1/policies/plan", "/api/v1/import/prometheus"] {
         target.refuses(path, target.api.post(path).body(large.clone()), &[413]).await?;
     }
-    let label = format!(r#"{{"server_id":"a","tags":{{"t":"{}"}},"metrics":[{{"name":"m","value":1}}]}}"#, "x".repeat(10 << 20));
+    let label = format!(
+        r#"{{"server_id":"a","tags":{{"t":"{}"}},"metrics":[{{"name":"m","value":1}}]}}"#,
+        "x".repeat(10 << 20)
+    );
     target.refuses("a label of 10 MB", json_body(&target, label), &[413]).await?;
     Ok(())
 }
@@ -81,7 +84,10 @@ async fn snappy_that_lies_about_its_length_is_refused() -> anyhow::Result<()> {
     for lie in lies {
         let answer = push(lie.to_vec(), "application/x-protobuf").send().await?;
         let status = answer.status().as_u16();
-        ensure!([204, 400, 413].contains(&status) && (status != 204 || lie.is_empty()), "{lie:?} was answered {status}");
+        ensure!(
+            [204, 400, 413].contains(&status) && (status != 204 || lie.is_empty()),
+            "{lie:?} was answered {status}"
+        );
         target.goes_on().await?;
     }
     let damaged = snap::raw::Encoder::new().compress_vec(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0x7f, 1, 2, 3])?;
@@ -137,7 +143,9 @@ async fn points_that_cannot_be_are_refused_one_by_one_with_reasons() -> anyhow::
         json!({ "metric_name": "m", "value": 1, "timestamp": now, "labels": { "big": "x".repeat(3_000) } }),
     ];
     for case in &cases {
-        let refusal = target.refuses(&case.to_string()[..60.min(case.to_string().len())], json_body(&target, case.to_string()), &[400]).await?;
+        let refusal = target
+            .refuses(&case.to_string()[..60.min(case.to_string().len())], json_body(&target, case.to_string()), &[400])
+            .await?;
         let problem: serde_json::Value = serde_json::from_str(&refusal.body)?;
         ensure!(problem["errors"][0]["reason"].as_str().is_some_and(|why| !why.is_empty()), "no reason in {problem}");
     }
@@ -148,7 +156,8 @@ async fn points_that_cannot_be_are_refused_one_by_one_with_reasons() -> anyhow::
     ensure!(answer.status() == 202, "{}", answer.status());
     let told: serde_json::Value = serde_json::from_str(&answer.text().await?)?;
     ensure!(told["accepted"] == 1 && told["rejected"] == cases.len(), "{told}");
-    let indexes: Vec<u64> = told["errors"].as_array().into_iter().flatten().filter_map(|e| e["index"].as_u64()).collect();
+    let indexes: Vec<u64> =
+        told["errors"].as_array().into_iter().flatten().filter_map(|e| e["index"].as_u64()).collect();
     let expected: Vec<u64> = (0..=u64::try_from(cases.len())?).filter(|index| *index != 3).collect();
     ensure!(indexes == expected, "{told}");
     ensure!(target.api.raw("a", "kept", now, now + 1).await? == [(now, 7.0)]);

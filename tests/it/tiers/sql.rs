@@ -9,6 +9,7 @@ use futures::TryStreamExt as _;
 use kit::Question;
 use kit::oracle::{Agg, SeriesName};
 use query::RangeAnswer;
+use schemas::points::is_stale;
 use schemas::{DurationMs, TimeRange};
 
 use super::asked::metric;
@@ -29,6 +30,32 @@ const COLUMNS: [(&str, Agg); 8] = [
     ("p99", Agg::Quantile(0.99)),
 ];
 
+/// Columns that only SQL has, with what the points of a bucket make of them.
+const OF_POINTS: [(&str, fn(&[(i64, f64)]) -> f64); 5] = [
+    ("nan_count", |points| small(points.iter().filter(|(_, value)| value.is_nan()).count())),
+    ("resets", |points| small(falls(points).count())),
+    ("first_ts", |points| time(points.first())),
+    ("last_ts", |points| time(points.last())),
+    ("increase", |points| {
+        let ends = points.first().zip(points.last()).map_or(0.0, |((_, first), (_, last))| last - first);
+        ends + falls(points).sum::<f64>()
+    }),
+];
+
+/// The values that a counter fell from.
+fn falls(points: &[(i64, f64)]) -> impl Iterator<Item = f64> + '_ {
+    points.windows(2).filter(|pair| pair[1].1 < pair[0].1).map(|pair| pair[0].1)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a test has few points, and milliseconds stay below 2^53")]
+fn small(count: usize) -> f64 {
+    count as f64
+}
+
+fn time(point: Option<&(i64, f64)>) -> f64 {
+    small(point.and_then(|(ts, _)| usize::try_from(*ts).ok()).unwrap_or(0))
+}
+
 impl World {
     /// Asks for points and both rollups of a metric, by SQL and by REST: the same, and what the model says.
     pub(crate) async fn agree(&self, name: &str, within: TimeRange) {
@@ -38,13 +65,40 @@ impl World {
         for (table, width) in [("rollup_1m", DurationMs::MINUTE), ("rollup_1h", DurationMs::HOUR)] {
             // REST rounds outward, SQL takes the buckets that start in the range: whole buckets are both's.
             let whole = within.align_outward(width);
-            let columns: Vec<&str> = COLUMNS.iter().map(|(column, _)| *column).collect();
+            let of_points = OF_POINTS.iter().map(|(column, _)| *column);
+            let columns: Vec<&str> = COLUMNS.iter().map(|(column, _)| *column).chain(of_points).collect();
             let rows = self.rows(table, &columns, name, whole).await;
             for (column, agg) in COLUMNS {
                 let answer = self.ask(&Question::buckets(metric(name), whole, width, agg)).await;
                 assert_eq!(rows[column], bits(&answer), "{column} of {name} in {table}, {whole:?}");
             }
+            self.assert_made_of_points(&rows, name, whole, width);
             self.agree_on_counts(name, whole, width).await;
+        }
+    }
+
+    /// Columns that REST has no name for are what the points make of them.
+    fn assert_made_of_points(&self, rows: &BTreeMap<String, Bits>, name: &str, within: TimeRange, width: DurationMs) {
+        for (labels, points) in self.model.series().filter(|(labels, _)| labels.metric() == name) {
+            let named = labels.without_metric().map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let series = SeriesName { metric: name.to_owned(), labels: named.collect() };
+            let points: Vec<(i64, f64)> =
+                points.range(within.start().0..within.end().0).map(|(ts, value)| (*ts, *value)).collect();
+            let values: Vec<(i64, f64)> = points.into_iter().filter(|(_, value)| !is_stale(*value)).collect();
+            let buckets: Vec<&[(i64, f64)]> =
+                values.chunk_by(|a, b| a.0.div_euclid(width.0) == b.0.div_euclid(width.0)).collect();
+            for (column, of_points) in OF_POINTS {
+                let found = rows[column].get(&series).map_or(&[][..], Vec::as_slice);
+                assert_eq!(found.len(), buckets.len(), "{column} of {series:?}");
+                for (&(start, found), points) in found.iter().zip(&buckets) {
+                    let (found, wanted) = (f64::from_bits(found), of_points(points));
+                    // The order of additions may show in an increase; where terms are beyond all bounds, so may anything.
+                    let room = points.iter().map(|(_, value)| value.abs()).sum::<f64>() * 1e-9;
+                    let close = (found - wanted).abs() <= room || !room.is_finite();
+                    let right = found.to_bits() == wanted.to_bits() || (column == "increase" && close);
+                    assert!(right, "{column} of {series:?} at {start}: got {found}, want {wanted}");
+                }
+            }
         }
     }
 
@@ -137,6 +191,9 @@ fn names(batch: &RecordBatch) -> Vec<SeriesName> {
 fn floats(batch: &RecordBatch, column: usize) -> Vec<f64> {
     let column = batch.column(column);
     assert_eq!(column.null_count(), 0, "every row has a value");
+    if let Some(times) = column.as_primitive_opt::<TimestampMillisecondType>() {
+        return times.values().iter().map(|ms| small(usize::try_from(*ms).expect("after 1970"))).collect();
+    }
     if let Some(counts) = column.as_primitive_opt::<Int64Type>() {
         #[expect(clippy::cast_precision_loss, reason = "counts of a test are small")]
         return counts.values().iter().map(|count| *count as f64).collect();

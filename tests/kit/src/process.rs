@@ -31,6 +31,7 @@ pub struct ServerOptions {
     env: Vec<(String, String)>,
     args: Vec<String>,
     bin: Option<PathBuf>,
+    listen: Option<String>,
 }
 
 impl ServerOptions {
@@ -52,6 +53,13 @@ impl ServerOptions {
     #[must_use]
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
+        self
+    }
+
+    /// An address of its own, such as the one that it had before; else it takes a free one.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen = Some(address.into());
         self
     }
 
@@ -171,7 +179,8 @@ impl Server {
         let log = std::fs::File::create(self.log_path()).context("creating the log")?;
         let mut command = Command::new(&self.bin);
         command.arg("serve").arg("--config").arg(self.home.path().join("thermocline.yml"));
-        command.arg("--data-dir").arg(self.data_dir()).args(["--listen", "127.0.0.1:0"]).args(&self.options.args);
+        command.arg("--data-dir").arg(self.data_dir()).args(&self.options.args);
+        command.arg("--listen").arg(self.options.listen.as_deref().unwrap_or("127.0.0.1:0"));
         // Nothing of the caller's own settings reaches it.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("THERMOCLINE_")) {
             command.env_remove(name);

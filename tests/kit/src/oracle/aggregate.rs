@@ -53,13 +53,18 @@ fn float(count: usize) -> f64 {
 }
 
 fn added(values: &[f64]) -> Expected {
-    let finite = values.iter().all(|value| value.is_finite());
-    let magnitude: f64 = values.iter().map(|value| value.abs()).sum();
     let value = values.iter().sum::<f64>();
-    // An infinity or NaN among the values decides the sum, whatever the order.
-    let slack = if finite { magnitude * ADDITIONS } else { 0.0 };
+    let slack = slack(values, 1.0);
     // A sum starts at zero, so −0 alone gives 0.
     Expected { value: value + 0.0, slack, sketched: 0.0 }
+}
+
+/// What the order of additions may make of a sum of terms, times a factor. An infinity or NaN among them decides the
+/// sum, whatever the order, unless the finite ones overflow among themselves: then anything may come out.
+fn slack(terms: &[f64], factor: f64) -> f64 {
+    let magnitude: f64 = terms.iter().filter(|term| term.is_finite()).map(|term| term.abs()).sum();
+    let decided = terms.iter().any(|term| !term.is_finite());
+    if decided && magnitude.is_finite() { 0.0 } else { magnitude * factor * ADDITIONS }
 }
 
 fn averaged(sum: Expected, count: usize) -> Expected {
@@ -102,13 +107,11 @@ fn extrapolated(points: &[(i64, f64)], from: i64, to: i64, per_second: bool) -> 
     }
     let ((first_ts, first), (last_ts, last)) = (points[0], points[points.len() - 1]);
     let mut increase = last - first;
-    let mut magnitude = last.abs() + first.abs();
-    let mut terms_are_finite = last.is_finite() && first.is_finite();
+    let mut terms = vec![last, first];
     for pair in points.windows(2) {
         if pair[1].1 < pair[0].1 {
             increase += pair[0].1;
-            magnitude += pair[0].1.abs();
-            terms_are_finite &= pair[0].1.is_finite();
+            terms.push(pair[0].1);
         }
     }
     let seconds = |from_ms: i64, to_ms: i64| float(usize::try_from(to_ms - from_ms).unwrap_or(0)) / 1_000.0;
@@ -130,6 +133,5 @@ fn extrapolated(points: &[(i64, f64)], from: i64, to: i64, per_second: bool) -> 
     if per_second {
         factor /= seconds(from, to);
     }
-    let slack = if terms_are_finite { magnitude * factor * ADDITIONS } else { 0.0 };
-    Some(Expected { value: increase * factor, slack, sketched: 0.0 })
+    Some(Expected { value: increase * factor, slack: slack(&terms, factor), sketched: 0.0 })
 }

@@ -125,6 +125,17 @@ fn an_answer_may_differ_only_where_floats_leave_room() {
 }
 
 #[test]
+fn an_infinity_decides_a_sum_unless_finite_terms_overflow() {
+    let sum = |points: &[(i64, f64)]| {
+        let question = Question::buckets(up(), range(0, 60_000), DurationMs::MINUTE, Agg::Sum);
+        given(points).answer(&question).into_values().next().expect("one series")[0].1
+    };
+    assert!(!sum(&[(1, f64::INFINITY), (2, 1.0)]).accepts(f64::NAN, 0.0));
+    // Summed by themselves, the two finite ones are −∞, and that with ∞ is NaN.
+    assert!(sum(&[(1, f64::INFINITY), (2, f64::MIN), (3, f64::MIN)]).accepts(f64::NAN, 0.0));
+}
+
+#[test]
 fn expired_points_are_gone() {
     let mut oracle = given(&[(1, 1.0), (10, 2.0)]);
     oracle.expire(10);

@@ -1,0 +1,51 @@
+//! Remote write's message, made by hand: what a test makes with the code under test proves little.
+
+use std::io::Write as _;
+
+/// A timestamp in milliseconds, and its value.
+pub(super) struct Sample(pub(super) i64, pub(super) f64);
+
+/// `prometheus.WriteRequest`, not yet compressed.
+pub(super) fn write_request(series: &[(Vec<(&str, &str)>, Vec<Sample>)]) -> Vec<u8> {
+    let mut request = Vec::new();
+    for (labels, samples) in series {
+        let mut one = Vec::new();
+        for (name, value) in labels {
+            let mut label = Vec::new();
+            field(&mut label, 1, name.as_bytes());
+            field(&mut label, 2, value.as_bytes());
+            field(&mut one, 1, &label);
+        }
+        for Sample(timestamp, value) in samples {
+            // Field 1, 64 bits; field 2, varint.
+            let mut sample = vec![0x09];
+            sample.extend(value.to_le_bytes());
+            sample.push(0x10);
+            varint(&mut sample, timestamp.cast_unsigned());
+            field(&mut one, 2, &sample);
+        }
+        field(&mut request, 1, &one);
+    }
+    request
+}
+
+/// A field of bytes with its length.
+fn field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
+    out.push(number << 3 | 2);
+    varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(u8::try_from(value & 0x7f).expect("seven bits") | 0x80);
+        value >>= 7;
+    }
+    out.push(u8::try_from(value).expect("seven bits"));
+}
+
+pub(super) fn gzip(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes)?;
+    Ok(encoder.finish()?)
+}
