@@ -1,16 +1,21 @@
 //! CPU work (decode, encode, scan, aggregate) runs here, apart from the tokio workers that do I/O.
 //!
-//! async caller ─▶ permit (bounded) ─▶ rayon thread ─▶ oneshot ─▶ async caller
+//! async caller ─▶ place (bounded) ─▶ turn (one a thread) ─▶ blocking thread ─▶ async caller
+//!
+//! A job may hold a lock and split its work with rayon meanwhile, since it does not run on a rayon thread: one of those
+//! takes up other jobs while it waits for its parts, and the other job may want the same lock.
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A bounded pool of threads for CPU work.
+/// A bounded share of the machine for CPU work.
 #[derive(Debug, Clone)]
 pub struct CpuPool {
-    threads: Arc<rayon::ThreadPool>,
-    permits: Arc<Semaphore>,
+    name: &'static str,
+    threads: usize,
+    places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
 }
 
 /// The pool has as many jobs under way as its bound allows.
@@ -19,50 +24,45 @@ pub struct CpuPool {
 pub struct Busy;
 
 impl CpuPool {
-    /// A pool of `threads` threads that takes at most `jobs_max` jobs at once (running or waiting for a thread).
+    /// A pool that runs `threads` jobs at once and takes at most `jobs_max` (running or waiting for their turn).
     pub fn new(name: &'static str, threads: usize, jobs_max: usize) -> Self {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(move |i| format!("{name}-{i}"))
-            .build()
-            .expect("the operating system grants a handful of threads at start");
-        Self { threads: Arc::new(pool), permits: Arc::new(Semaphore::new(jobs_max)) }
+        let bound = |n| Arc::new(Semaphore::new(n));
+        Self { name, threads, places: bound(jobs_max), turns: bound(threads) }
     }
 
-    /// Runs `job` on the pool, waiting for room.
+    /// Runs `job` on the pool, waiting for room. Dropping the future gives a job up that has not begun.
     pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
-        let permits = Arc::clone(&self.permits);
-        let permit = permits.acquire_owned().await.expect("the semaphore is never closed");
-        self.dispatch(job, permit).await
+        let place = Arc::clone(&self.places).acquire_owned().await.expect("the semaphore is never closed");
+        self.take_turn(job, place).await
     }
 
     /// Runs `job` on the pool, or says at once that there is no room.
     pub async fn try_run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| Busy)?;
-        Ok(self.dispatch(job, permit).await)
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Busy)?;
+        Ok(self.take_turn(job, place).await)
     }
 
-    /// Runs `job` inside the pool and blocks the calling thread, so that rayon's parallel iterators in it use
-    /// this pool. Not for async callers.
-    pub fn install<T: Send>(&self, job: impl FnOnce() -> T + Send) -> T {
-        self.threads.install(job)
+    /// Jobs that run at this moment.
+    pub fn running(&self) -> usize {
+        self.threads - self.turns.available_permits()
     }
 
-    async fn dispatch<T: Send + 'static>(
+    async fn take_turn<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
-        permit: tokio::sync::OwnedSemaphorePermit,
+        place: OwnedSemaphorePermit,
     ) -> T {
-        let (done, result) = oneshot::channel();
-        self.threads.spawn(move || {
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
-            drop(permit);
-            // The caller may have gone away (its client left): then nobody wants the result.
-            drop(done.send(outcome));
+        let turn = Arc::clone(&self.turns).acquire_owned().await.expect("the semaphore is never closed");
+        let pool = self.name;
+        let done = tokio::task::spawn_blocking(move || {
+            // Held by the job itself: its caller may go away (a client that left) while it runs.
+            let _held = (place, turn);
+            tracing::trace!(pool, "job begins");
+            job()
         });
-        match result.await.expect("the job sends its outcome even when it panics") {
+        match done.await {
             Ok(value) => value,
-            Err(panic) => std::panic::resume_unwind(panic),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
 }
@@ -82,7 +82,7 @@ mod tests {
             let pool = pool.clone();
             async move { pool.run(move || wait.recv()).await }
         });
-        while pool.permits.available_permits() > 0 {
+        while pool.running() == 0 {
             tokio::task::yield_now().await;
         }
         assert_eq!(pool.try_run(|| 1).await, Err(Busy));

@@ -23,10 +23,6 @@ use crate::http::gate::Parts;
 const INGEST_THREADS_PER_CORE: usize = 8;
 /// Ingest requests that wait for a thread, for each thread.
 const INGEST_QUEUE_FACTOR: usize = 8;
-/// Threads of seals and archives. One: a rayon thread that waits for a part of its work takes up the next job
-/// meanwhile, and that job may wait for a lock that the first one holds (a flush begins every seal). Alone, it never
-/// waits for a part. It also leaves the other cores to requests.
-const WORK_THREADS: usize = 1;
 /// Jobs of seals and archives at once.
 const WORK_JOBS_MAX: usize = 64;
 /// Jobs of queries at once, those that wait for a thread included.
@@ -41,7 +37,7 @@ pub(crate) async fn assemble(config: &Config, app: &App, clock: Arc<dyn Clock>) 
     record_versions(&store, archive.versions()).await?;
 
     let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
-    let work_pool = CpuPool::new("work", WORK_THREADS, WORK_JOBS_MAX);
+    let work_pool = CpuPool::new("work", cores, WORK_JOBS_MAX);
     let query_pool = CpuPool::new("query", cores, QUERY_JOBS_MAX);
     let ingest_threads = cores * INGEST_THREADS_PER_CORE;
     let ingest_pool = CpuPool::new("ingest", ingest_threads, ingest_threads * INGEST_QUEUE_FACTOR);

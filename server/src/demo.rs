@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::Context;
 use runtime::{Clock, SystemClock};
 use schemas::{DurationMs, TimestampMs};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::client::Client;
 use self::fleet::Fleet;
@@ -43,11 +44,12 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     std::fs::write(&config, CONFIG).with_context(|| format!("writing {}", config.display()))?;
     say(&format!("Starting a server on a fresh directory, {} …", dir.display()))?;
     let mut server = Server::start(&dir, &config, args.listen).await?;
+    let mut terminate = signal(SignalKind::terminate()).context("listening for signals")?;
     let (url, log) = (server.url().to_owned(), server.log().to_owned());
     let client = Client::new(&url);
     let outcome = tokio::select! {
         outcome = Box::pin(show(&client, &dir, &config)) => outcome,
-        _ = tokio::signal::ctrl_c() => {
+        () = told_to_stop(&mut terminate) => {
             server.stop().await?;
             return Ok(ExitCode::FAILURE);
         }
@@ -63,7 +65,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     };
     if !args.once {
         farewell(&url)?;
-        tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")?;
+        told_to_stop(&mut terminate).await;
     }
     agent.stop().await?;
     server.stop().await?;
@@ -102,6 +104,14 @@ async fn show(client: &Client, dir: &Path, config: &Path) -> anyhow::Result<(boo
         }
     }
     Ok((right, agent))
+}
+
+/// Ctrl-C or SIGTERM: the processes that were started are to end with this one.
+async fn told_to_stop(terminate: &mut Signal) {
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 fn farewell(url: &str) -> anyhow::Result<()> {

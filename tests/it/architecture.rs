@@ -7,8 +7,10 @@ use serde_json::Value;
 
 /// Which of our crates each crate may use, dev-dependencies aside.
 const ALLOWED: &[(&str, &[&str])] = &[
+    // No code: one set of dependency features for all (docs/decisions/0004-workspace-hack.md).
+    ("thermocline-workspace-hack", &[]),
     ("thermocline-schemas", &[]),
-    ("thermocline-runtime", &[]),
+    ("thermocline-runtime", &["workspace-hack"]),
     ("thermocline-ingest", &["schemas", "runtime"]),
     ("thermocline-hot", &["schemas", "runtime"]),
     ("thermocline-cold", &["schemas", "runtime"]),

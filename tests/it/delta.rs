@@ -104,12 +104,16 @@ fn venv() -> PathBuf {
     std::env::var_os("THERMOCLINE_VENV").map_or_else(home, PathBuf::from)
 }
 
-/// Files below the tables that no commit has ever added.
+/// Data files below the tables that no commit has ever added.
+///
+/// What an upload had staged beside its place (`….parquet#<number>`) when it was killed is not looked at: no list of
+/// the store shows it, so the sweep cannot see it either.
 pub(crate) fn orphans(cold: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut orphans = Vec::new();
     for table in TABLES.map(|table| cold.join(table)) {
         let added = added(&table)?;
-        orphans.extend(files(&table)?.into_iter().filter(|file| !added.contains(file)));
+        let is_data = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "parquet");
+        orphans.extend(files(&table)?.into_iter().filter(|file| is_data(file) && !added.contains(file)));
     }
     Ok(orphans)
 }

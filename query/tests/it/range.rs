@@ -7,6 +7,7 @@ use runtime::CpuPool;
 use schemas::tier_map::Tier;
 use schemas::time::MINUTE_MS;
 use schemas::{DurationMs, Labels, Retention};
+use tokio::task::JoinSet;
 
 use crate::given::{Given, MIDNIGHT, hours, labels, metric, range};
 
@@ -168,22 +169,19 @@ async fn a_query_that_takes_too_long_is_given_up() {
     given.points(&cpu("a"), rising(0, 1, 10_000));
     let pool = CpuPool::new("busy", 1, 8);
     let (release, wait) = std::sync::mpsc::sync_channel::<()>(0);
-    let (started, taken) = std::sync::mpsc::sync_channel::<()>(1);
-    let busy = std::thread::spawn({
+    let mut busy = JoinSet::new();
+    busy.spawn({
         let pool = pool.clone();
-        move || {
-            pool.install(move || {
-                started.send(()).expect("the test waits");
-                wait.recv()
-            })
-        }
+        async move { pool.run(move || wait.recv()).await }
     });
-    taken.recv().expect("the thread is taken");
+    while pool.running() == 0 {
+        tokio::task::yield_now().await;
+    }
     let engine = given.engine_on(pool, QueryLimits { timeout: Duration::from_millis(5), ..QueryLimits::default() });
     let error = engine.range(asked(Granularity::Minute, Agg::Avg)).await.expect_err("the only thread is taken");
     assert!(matches!(error, QueryError::Timeout { limit_ms: 5 }) && error.is_retryable(), "{error:?}");
     release.send(()).expect("it waits");
-    busy.join().expect("no panic").expect("released");
+    busy.join_next().await.expect("one job").expect("no panic").expect("released");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,6 +50,11 @@ impl Window {
         Self { start: yesterday - WINDOW_BEFORE_YESTERDAY_MS, end: now_ms }
     }
 
+    /// Without the hour that runs: a run that holds none of it is done with once its hours are sealed.
+    pub(super) fn ended(self) -> Self {
+        Self { end: hour_of(self.end), ..self }
+    }
+
     /// The first hour of each day, as far as it has ended.
     fn first_hours(self) -> impl Iterator<Item = i64> {
         let days =

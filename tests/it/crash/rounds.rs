@@ -65,7 +65,9 @@ struct Steps {
     points: &'static [&'static str],
 }
 
-const STEPS: [Steps; 6] = [
+const STEPS: [Steps; 7] = [
+    // In the log, and neither visible nor acknowledged yet.
+    Steps { jobs: &[], passes: &[1, 40], points: &["hot.append.written"] },
     Steps {
         jobs: &["flush"],
         passes: &[1, 3],
