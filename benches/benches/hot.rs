@@ -149,10 +149,6 @@ fn read(c: &mut Criterion) {
         });
     }
     group.finish();
-    let inventory = store.inventory().expect("readable");
-    for family in inventory.families {
-        eprintln!("{}: {} keys, {} bytes, {} files", family.name, family.keys, family.bytes, family.files);
-    }
 }
 
 criterion_group!(benches, write, read);

@@ -4,7 +4,8 @@
 //!
 //! `LocalFileSystem` does all of this but for both fsyncs, so after a loss of power a name could stand for an empty
 //! file: fatal for a commit of the Delta log. Reads, lists and deletes are its own; it hides names that end in `#n`.
-//! A staging file left by a crash is invisible, and goes with the next one of its name.
+//! A staging file belongs to the one writer that created it (`O_EXCL`): two that shared one could each publish what the
+//! other wrote. One that a crash leaves is invisible, and its name is passed over.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -30,7 +31,7 @@ const STORE: &str = "local directory";
 #[derive(Debug)]
 pub(crate) struct DurableLocal {
     inner: LocalFileSystem,
-    /// Makes staging names of this process differ.
+    /// Where the search for a free staging name begins.
     staged: AtomicU64,
 }
 
@@ -42,9 +43,7 @@ impl DurableLocal {
     fn stage(&self, location: &Path) -> Result<Staged> {
         let target = self.inner.path_to_filesystem(location)?;
         let number = self.staged.fetch_add(1, Ordering::Relaxed);
-        let mut name = target.clone().into_os_string();
-        name.push(format!("#{number}"));
-        Ok(Staged { path: name.into(), target })
+        Ok(Staged { path: staging_path(&target, number), target, number })
     }
 }
 
@@ -59,20 +58,30 @@ impl fmt::Display for DurableLocal {
 struct Staged {
     path: PathBuf,
     target: PathBuf,
+    number: u64,
+}
+
+fn staging_path(target: &FilePath, number: u64) -> PathBuf {
+    let mut name = target.as_os_str().to_owned();
+    name.push(format!("#{number}"));
+    name.into()
 }
 
 impl Staged {
-    /// Creates the file, and the directories above it.
-    fn create(&self) -> Result<File> {
-        let create = || OpenOptions::new().write(true).create(true).truncate(true).open(&self.path);
-        match create() {
-            Err(missing) if missing.kind() == ErrorKind::NotFound => {
-                if let Some(parent) = self.path.parent() {
+    /// Creates the file under the first free staging name, and the directories above it.
+    fn create(&mut self) -> Result<File> {
+        loop {
+            match OpenOptions::new().write(true).create_new(true).open(&self.path) {
+                Err(missing) if missing.kind() == ErrorKind::NotFound => {
+                    let parent = self.path.parent().unwrap_or(FilePath::new("/"));
                     create_directories(parent).map_err(|e| failed(parent, e))?;
                 }
-                create().map_err(|e| failed(&self.path, e))
+                Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {
+                    self.number = self.number.wrapping_add(1);
+                    self.path = staging_path(&self.target, self.number);
+                }
+                other => return other.map_err(|e| failed(&self.path, e)),
             }
-            other => other.map_err(|e| failed(&self.path, e)),
         }
     }
 
@@ -139,7 +148,7 @@ impl ObjectStore for DurableLocal {
             // Refuses what it cannot do, in its own words.
             return self.inner.put_opts(location, payload, options).await;
         }
-        let staged = self.stage(location)?;
+        let mut staged = self.stage(location)?;
         blocking(move || {
             let mut file = staged.create()?;
             let written = payload.iter().try_for_each(|piece| file.write_all(piece));
@@ -161,7 +170,7 @@ impl ObjectStore for DurableLocal {
         if !options.attributes.is_empty() {
             return self.inner.put_multipart_opts(location, options).await;
         }
-        let staged = self.stage(location)?;
+        let mut staged = self.stage(location)?;
         let (staged, file) = blocking(move || staged.create().map(|file| (staged, file))).await?;
         Ok(Box::new(DurableUpload { staged, file: Arc::new(Mutex::new(file)), offset: 0 }))
     }
@@ -259,6 +268,21 @@ mod tests {
         assert_eq!(read(&store, &path).await, b"first");
         store.put(&path, "third".into()).await.expect("replaced");
         assert_eq!(read(&store, &path).await, b"third");
+    }
+
+    #[test]
+    fn two_writers_of_one_name_never_share_a_staging_file() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = at(&dir, "contested");
+        let (one, other) = (DurableLocal::new(), DurableLocal::new());
+        let (mut first, mut second) = (one.stage(&path).expect("staged"), other.stage(&path).expect("staged"));
+        assert_eq!(first.path, second.path, "both begin with the same name");
+        let mut file = first.create().expect("created");
+        second.create().expect("created beside it");
+        file.write_all(b"first").expect("written");
+        first.publish(&file, &PutMode::Create).expect("published");
+        assert_eq!(fs::read(&first.target).expect("readable"), b"first");
+        assert_ne!(first.path, second.path);
     }
 
     #[tokio::test]

@@ -38,11 +38,11 @@ async fn bodies_over_the_limit_are_refused_with_413() -> anyhow::Result<()> {
 #[tokio::test]
 async fn bombs_stop_at_the_limit() -> anyhow::Result<()> {
     let target = Target::start().await?;
-    // A GiB of blanks in about a MB, and in some KB.
+    // 128 MiB of blanks in less than a MB, and in some KB.
     let blanks = vec![b' '; 1 << 20];
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     let mut zstd = zstd::Encoder::new(Vec::new(), 3)?;
-    for _ in 0..1_024 {
+    for _ in 0..128 {
         gzip.write_all(&blanks)?;
         zstd.write_all(&blanks)?;
     }

@@ -5,8 +5,11 @@ use std::io::Write as _;
 /// A timestamp in milliseconds, and its value.
 pub(super) struct Sample(pub(super) i64, pub(super) f64);
 
+/// Labels and samples of one series.
+pub(super) type Sent<'a> = (Vec<(&'a str, &'a str)>, Vec<Sample>);
+
 /// `prometheus.WriteRequest`, not yet compressed.
-pub(super) fn write_request(series: &[(Vec<(&str, &str)>, Vec<Sample>)]) -> Vec<u8> {
+pub(super) fn write_request(series: &[Sent<'_>]) -> Vec<u8> {
     let mut request = Vec::new();
     for (labels, samples) in series {
         let mut one = Vec::new();

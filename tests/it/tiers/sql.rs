@@ -30,8 +30,11 @@ const COLUMNS: [(&str, Agg); 8] = [
     ("p99", Agg::Quantile(0.99)),
 ];
 
+/// What a column says of a bucket's points.
+type OfPoints = fn(&[(i64, f64)]) -> f64;
+
 /// Columns that only SQL has, with what the points of a bucket make of them.
-const OF_POINTS: [(&str, fn(&[(i64, f64)]) -> f64); 5] = [
+const OF_POINTS: [(&str, OfPoints); 5] = [
     ("nan_count", |points| small(points.iter().filter(|(_, value)| value.is_nan()).count())),
     ("resets", |points| small(falls(points).count())),
     ("first_ts", |points| time(points.first())),
