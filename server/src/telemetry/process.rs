@@ -1,4 +1,5 @@
-//! `process_*` metrics, as every Prometheus client library gives them, read from `/proc/self` at each scrape.
+//! `process_*` metrics, as every Prometheus client library gives them, read from `/proc/self` at each scrape; and
+//! what the process saw of itself: violated invariants.
 
 use std::fs;
 
@@ -37,6 +38,13 @@ impl Collector for ProcessCollector {
             "User and system CPU time",
             None,
             cpu.metric_type(),
+        )?)?;
+        let violations = ConstCounter::new(runtime::invariant::violations());
+        violations.encode(encoder.encode_descriptor(
+            "thermocline_invariant_violations",
+            "Violations of the invariants of docs/invariants.md that this process has seen",
+            None,
+            violations.metric_type(),
         )?)
     }
 }
