@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench docs clean-data
+.PHONY: help setup build demo test lint bench docs clean-data
 
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/thermocline/target
 export THERMOCLINE_BIN ?= $(CARGO_TARGET_DIR)/debug/thermocline
@@ -16,12 +16,13 @@ help: ## List the targets
 setup: ## Install what this machine lacks (Debian packages as root, a Python environment for the tests)
 	@scripts/setup.sh
 
-demo: setup ## Fresh server, three past days, this host's metrics, four answers (DEMO_ONCE=1: exit after them)
+build: setup ## The program, as the demo and the tests use it
 	cargo build -p thermocline --features failpoints
+
+demo: build ## Fresh server, three past days, this host's metrics, four answers (DEMO_ONCE=1: exit after them)
 	$(THERMOCLINE_BIN) demo $(if $(DEMO_ONCE),--once)
 
-test: setup ## Every test, against the real binary, a real S3 server and DuckDB
-	cargo build -p thermocline --features failpoints
+test: build ## Every test, against the real binary, a real S3 server and DuckDB
 	cargo test --workspace --features thermocline/failpoints
 
 lint: setup ## Format, clippy, dependency rules
