@@ -1,132 +1,21 @@
 #!/usr/bin/env python3
-"""System benchmarks: the release binary under its own load generator, next to VictoriaMetrics where it is installed.
+"""System benchmarks: the release binary under its own load generator.
 
-    benches/system.py [--only NAME,...] [--out FILE] [--scale 0.1]
+    benches/system.py [--only GROUP,...] [--out FILE] [--scale 0.1]
 
-Server and loader share the machine's cores. CPU is what the operating system accounted to the server process. Each row
-says what was run; the raw summary of the load generator stands beside it. Needs `cargo build --release -p thermocline`.
+Each row says what was run. `benches/peers/` repeats the rows of ingestion beside a rival.
 """
 import argparse
-import contextlib
-import datetime
+import concurrent.futures
 import json
-import os
-import pathlib
-import platform
-import random
-import shutil
 import signal
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", pathlib.Path.home() / ".cache/thermocline/target"))
-BINARY = pathlib.Path(os.environ.get("THERMOCLINE_RELEASE_BIN", TARGET / "release/thermocline"))
-TICKS = os.sysconf("SC_CLK_TCK")
-ROWS = []
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Server:
-    """A server process on a fresh directory; killed at the end of its `with` block."""
-
-    def __init__(self, command, url, ready):
-        self.command, self.url, self.ready = command, url, ready
-
-    def start(self):
-        self.log = open(self.log_path, "ab")
-        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log)
-        began = time.monotonic()
-        while True:
-            with contextlib.suppress(OSError, urllib.error.URLError):
-                if urllib.request.urlopen(self.url + self.ready, timeout=1).status < 300:
-                    return time.monotonic() - began
-            if self.process.poll() is not None:
-                sys.exit(f"{self.command[0]} ended, see {self.log_path}")
-            time.sleep(0.005)
-
-    def __enter__(self):
-        self.dir = tempfile.mkdtemp(prefix="bench-", dir=os.environ.get("BENCH_DIR"))
-        self.log_path = os.path.join(self.dir, "log")
-        self.command = [part.replace("{dir}", self.dir) for part in self.command]
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.kill(signal.SIGKILL)
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-    def kill(self, how):
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(how)
-        self.process.wait()
-        self.log.close()
-
-    def cpu_s(self):
-        fields = open(f"/proc/{self.process.pid}/stat").read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    def rss_bytes(self):
-        for line in open(f"/proc/{self.process.pid}/status"):
-            if line.startswith("VmRSS"):
-                return int(line.split()[1]) * 1024
-        return 0
-
-    def request(self, path, body=None, timeout=900):
-        request = urllib.request.Request(self.url + path, data=body, method="POST" if body is not None else "GET")
-        with urllib.request.urlopen(request, timeout=timeout) as response:
-            return response.read(), response.headers
-
-    def disk_bytes(self, *parts):
-        out = subprocess.run(["du", "-sb", os.path.join(self.dir, *parts)], capture_output=True, text=True, check=True)
-        return int(out.stdout.split()[0])
-
-
-def thermocline(*extra):
-    port = free_port()
-    command = [str(BINARY), "serve", "--data-dir", "{dir}/data", "--listen", f"127.0.0.1:{port}", *extra]
-    return Server(command, f"http://127.0.0.1:{port}", "/-/ready")
-
-
-def victoria_metrics():
-    port = free_port()
-    command = ["victoria-metrics", "-storageDataPath={dir}/data", f"-httpListenAddr=127.0.0.1:{port}",
-               "-retentionPeriod=100y", "-search.disableCache"]
-    return Server(command, f"http://127.0.0.1:{port}", "/health")
-
-
-def loadgen(server, *arguments):
-    command = [str(BINARY), "loadgen", "--server", server.url, "--json", *map(str, arguments)]
-    out = subprocess.run(command, capture_output=True, text=True)
-    if out.returncode:
-        sys.exit(f"{' '.join(command)}: {out.stderr}")
-    return json.loads(out.stdout), " ".join(command[1:])
-
-
-def row(name, figure, target, detail):
-    ROWS.append((name, figure, target, detail))
-    print(f"| {name} | {figure} | {target} | {detail} |", flush=True)
-
-
-def load(server, *arguments):
-    """Loads, and returns (CPU seconds a million points, summary, command)."""
-    before = server.cpu_s()
-    summary, command = loadgen(server, *arguments)
-    cpu = server.cpu_s() - before
-    points = summary["points"]
-    return cpu / points * 1e6, summary, command.replace(server.url, "URL")
+from harness import finish, load, loadgen, rate, row, table, thermocline
 
 
 def ingest_rows(scale):
@@ -139,16 +28,8 @@ def ingest_rows(scale):
     ]
     for name, target, arguments in cases:
         with thermocline() as ours:
-            ours_cpu, summary, command = load(ours, *arguments)
-        rate = summary["points"] / summary["seconds"]
-        detail = f"{summary['points']:,} points, {rate / 1e6:.2f} M points/s; `{command}`"
-        figure = f"{ours_cpu:.2f} s a million points"
-        if shutil.which("victoria-metrics"):
-            with victoria_metrics() as peer:
-                peer_cpu, peer_summary, _ = load(peer, *arguments)
-            peer_rate = peer_summary["points"] / peer_summary["seconds"]
-            figure += f"; VictoriaMetrics {peer_cpu:.2f} s ({peer_rate / 1e6:.2f} M points/s), ratio {peer_cpu / ours_cpu:.1f}"
-        row(name, figure, target, detail)
+            cpu, summary, command = load(ours, *arguments)
+        row(name, f"{cpu:.2f} s a million points; {rate(summary)}", target, f"{summary['points']:,} points; `{command}`")
 
 
 def new_series_row(scale):
@@ -211,34 +92,40 @@ def query_rows(server, start, end, hosts):
 
 
 def latency_row(scale):
-    with thermocline() as ours:
-        rate = int(200_000 * scale) or 1000
-        summary, command = loadgen(ours, "--workload", "fleet", "--hosts", 1000, "--rate", rate, "--for", "20s", "--protocol", "remote-write")
-        slow = 0
-        for i in range(200):
-            now = int(time.time() * 1000)
-            value = random.random()
-            point = json.dumps({"metric_name": "probe", "value": value, "timestamp": now, "labels": {"server_id": "probe"}}).encode()
-            request = urllib.request.Request(ours.url + "/api/metrics", data=point, headers={"Content-Type": "application/json"})
-            urllib.request.urlopen(request).read()
-            answer = json.loads(ours.request(f"/api/metrics/probe?metric=probe&from={now}&to={now + 1}&granularity=raw")[0])
-            slow += not answer or answer[-1]["value"] != value
-        row("ack → queryable", f"{200 - slow} of 200 points seen by the next request", "200 of 200", "POST, then GET of the point")
-        row("p99 of POST under steady load", f"{summary.get('post_p99_ms', summary)} ms", "≤ 50 ms", f"`{command.replace(ours.url, 'URL')}`")
+    hosts = max(100, int(6_667 * scale))
+    with thermocline() as ours, concurrent.futures.ThreadPoolExecutor() as background:
+        steady = background.submit(loadgen, ours, "--workload", "fleet", "--hosts", hosts, "--every", "1s", "--rate", 30 * hosts, "--for", "30s")
+        probes = [probe(ours, i) for i in range(200)]
+        summary, command = steady.result()
+    row("p99 of POST under steady load", f"{summary['latency_p99_seconds'] * 1e3:.1f} ms at {rate(summary)}", "≤ 50 ms",
+        f"`{command.replace(ours.url, 'URL')}`")
+    row("ack → queryable", f"{sum(probes)} of {len(probes)} points seen by the next request", "all",
+        "POST of a point, then GET of it, under the load above")
+
+
+def probe(server, number):
+    """Whether a request that begins after a point's ack sees the point."""
+    now, value = int(time.time() * 1000), number + 0.5
+    point = {"metric_name": "probe", "value": value, "timestamp": now, "labels": {"server_id": "probe", "number": str(number)}}
+    body = json.dumps(point).encode()
+    urllib.request.urlopen(urllib.request.Request(server.url + "/api/metrics", data=body, headers={"Content-Type": "application/json"}))
+    match = urllib.parse.quote(f'{{number="{number}"}}')
+    answer, _ = server.request(f"/api/metrics?metric=probe&match[]={match}&from={now - 1000}&to={now + 1000}&granularity=raw")
+    return f"{value}" in answer.decode()
 
 
 def restart_row(scale):
     hosts = max(10, int(1000 * scale))
-    config = tempfile.NamedTemporaryFile("w", suffix=".yml")
-    config.write("head: { max_log: 4GiB, max_age: 1d }\n")
-    config.flush()
-    with thermocline("--config", config.name) as ours:
-        summary, command = loadgen(ours, "--workload", "remote-write-series", "--hosts", hosts, "--past", "2000s", "--batch", 10000)
-        count = lambda: json.loads(ours.request("/api/v1/sql", b"select count(*) as n from samples where ts > now() - interval '2 hours'")[0])
-        ours.kill(signal.SIGKILL)
-        seconds = ours.start()
-        row("restart after kill -9, 20 M points in the log", f"{seconds:.2f} s until ready; {count()} of {summary['points']:,} points", "≤ 3 s; none lost",
-            f"`{command.replace(ours.url, 'URL')}`")
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as config:
+        config.write("head: { max_log: 4GiB, max_age: 1d }\n")
+        config.flush()
+        with thermocline("--config", config.name) as ours:
+            summary, command = loadgen(ours, "--workload", "remote-write-series", "--hosts", hosts, "--past", "2000s", "--batch", 10000)
+            ours.kill(signal.SIGKILL)
+            seconds = ours.start()
+            found = json.loads(ours.request("/api/v1/sql", b"SELECT count(*) AS n FROM samples")[0])
+    row("restart after kill -9, 20 M points in the log", f"{seconds:.2f} s until ready; {found} of {summary['points']:,} points", "≤ 3 s; none lost",
+        f"`head: {{ max_log: 4GiB, max_age: 1d }}`, `{command.replace(ours.url, 'URL')}`")
 
 
 GROUPS = {
@@ -252,22 +139,14 @@ GROUPS = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=",".join(GROUPS))
-    parser.add_argument("--out")
-    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--only", default=",".join(GROUPS), help="groups to run, of: %(default)s")
+    parser.add_argument("--out", help="also write the table to this file")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the hosts")
     arguments = parser.parse_args()
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown CPU")
-    head = [
-        f"Date: {datetime.date.today()}. Machine: {os.cpu_count()} cores ({cpu}), {platform.system()} {platform.release()}; server and loader share it.",
-        f"Command: `benches/system.py {' '.join(sys.argv[1:])}`. Build: `cargo build --release -p thermocline`.",
-        "", "| what | measured | target | how |", "|---|---|---|---|",
-    ]
-    print("\n".join(head), flush=True)
+    table("benches/system.py", ["what", "measured", "target", "how"])
     for name in arguments.only.split(","):
         GROUPS[name](arguments.scale)
-    if arguments.out:
-        lines = head + [f"| {' | '.join(r)} |" for r in ROWS]
-        pathlib.Path(arguments.out).write_text("\n".join(lines) + "\n")
+    finish(arguments.out)
 
 
 if __name__ == "__main__":
