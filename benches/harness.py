@@ -23,6 +23,8 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", pathlib.Path.home() / "
 BINARY = pathlib.Path(os.environ.get("THERMOCLINE_RELEASE_BIN", TARGET / "release/thermocline"))
 TICKS = os.sysconf("SC_CLK_TCK")
 ROWS = []
+# Writes the head to a run on disk.
+FLUSH = "/api/v1/admin/flush"
 
 
 def free_port():
@@ -100,10 +102,12 @@ def loadgen(server, *arguments):
     return json.loads(out.stdout), " ".join(command[1:])
 
 
-def load(server, *arguments):
-    """Loads, and returns (CPU seconds a million points, summary, command)."""
+def load(server, *arguments, flush=None):
+    """Loads, and flushes by a request to the path `flush`; returns (CPU seconds a million points, summary, command)."""
     before = server.cpu_s()
     summary, command = loadgen(server, *arguments)
+    if flush:
+        server.request(flush, b"")
     cpu = server.cpu_s() - before
     points = summary["points"]
     return cpu / points * 1e6, summary, command.replace(server.url, "URL")

@@ -143,7 +143,7 @@ fn read(c: &mut Criterion) {
                     let mut each = |_: usize, moments: &[(i64, schemas::rollup::Moments)]| {
                         black_box(moments.len());
                     };
-                    view.scan_moments(hour, width, &addresses, &mut each).expect("scans");
+                    view.scan_aggregates(hour, width, &addresses, &mut each).expect("scans");
                 }
             });
         });

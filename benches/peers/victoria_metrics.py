@@ -11,7 +11,7 @@ import shutil
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from harness import Server, finish, free_port, load, rate, row, table, thermocline  # noqa: E402
+from harness import FLUSH, Server, finish, free_port, load, rate, row, table, thermocline  # noqa: E402
 
 
 def victoria_metrics():
@@ -39,9 +39,9 @@ def main():
           ["what", "Thermocline, CPU s a million points", "VictoriaMetrics", "ratio", "points/s, Thermocline", "VictoriaMetrics", "how"])
     for name, load_arguments in cases.items():
         with thermocline() as ours:
-            cpu, summary, command = load(ours, *load_arguments)
+            cpu, summary, command = load(ours, *load_arguments, flush=FLUSH)
         with victoria_metrics() as peer:
-            peer_cpu, peer_summary, _ = load(peer, *load_arguments)
+            peer_cpu, peer_summary, _ = load(peer, *load_arguments, flush="/internal/force_flush")
         row(name, f"{cpu:.2f}", f"{peer_cpu:.2f}", f"{peer_cpu / cpu:.1f}", rate(summary), rate(peer_summary), f"`{command}`")
     finish(arguments.out)
 

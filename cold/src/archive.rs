@@ -6,12 +6,13 @@
 //! bear it (GC-1), but for whole partitions that retention lets go.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use object_store::ObjectStore;
 use parking_lot::Mutex;
-use runtime::{Clock, SystemClock};
+use runtime::{Causes, Clock, SystemClock};
 use schemas::object_path::{Attempt, Incarnation};
 use schemas::tier_map::{ColdTable, DeltaVersions};
 use schemas::{Epoch, Hour, RetentionClass};
@@ -60,6 +61,8 @@ pub struct Archive {
     series: SeriesTable,
     scan: ScanContext,
     attempts: Attempts,
+    /// Where staging files may lie.
+    local_roots: Vec<PathBuf>,
     metrics: Metrics,
 }
 
@@ -75,7 +78,8 @@ impl std::fmt::Debug for Archive {
 }
 
 impl Archive {
-    /// Opens the archive, makes what is missing, and refuses a store whose commits would not be safe.
+    /// Opens the archive, makes what is missing, and refuses a store whose commits would not be safe. In a local
+    /// directory, removes what writers that died left half written.
     pub async fn open(config: ArchiveConfig) -> Result<Arc<Self>, ColdError> {
         Self::open_with(config, Arc::new(SystemClock), |store| store).await
     }
@@ -98,7 +102,7 @@ impl Archive {
         let (series, raw) = (open(ColdTable::Series).await?, open(ColdTable::Raw).await?);
         let (rollup_1m, rollup_1h) = (open(ColdTable::Rollup1m).await?, open(ColdTable::Rollup1h).await?);
         tracing::info!(url = config.url, node = config.node, %incarnation, "archive is open");
-        Ok(Arc::new(Self {
+        let archive = Arc::new(Self {
             url: config.url,
             node: config.node,
             incarnation,
@@ -108,8 +112,13 @@ impl Archive {
             series: SeriesTable::new(series),
             scan: ScanContext::new(Arc::clone(&location.store))?,
             attempts: Attempts { process, next: AtomicU32::new(0), in_flight: Arc::default() },
+            local_roots: location.local_roots(),
             metrics,
-        }))
+        });
+        if let Err(error) = archive.sweep_staging().await {
+            tracing::warn!(error = %Causes(&error), "staging files could not be swept; tried again with the next sweep");
+        }
+        Ok(archive)
     }
 
     /// The newest versions that this process knows.
@@ -169,6 +178,10 @@ impl Archive {
 
     pub fn incarnation(&self) -> &Incarnation {
         &self.incarnation
+    }
+
+    pub(crate) fn local_roots(&self) -> &[PathBuf] {
+        &self.local_roots
     }
 
     pub(crate) fn table(&self, kind: ColdTable) -> &Table {

@@ -1,5 +1,7 @@
 //! What can go wrong in the cold tier, by what the caller can do about it.
 
+use std::error::Error;
+
 use arrow::error::ArrowError;
 use deltalake_core::DeltaTableError;
 use deltalake_core::kernel::transaction::TransactionError;
@@ -72,6 +74,11 @@ impl ColdError {
         }
     }
 
+    /// Whether the object store is away or refuses: nothing is wrong with what was asked, nor with what is stored.
+    pub fn is_unavailable(&self) -> bool {
+        is_store_away(self)
+    }
+
     pub(crate) fn damaged(what: &'static str, path: impl Into<String>, problem: impl ToString) -> Self {
         Self::Damaged { what, path: path.into(), problem: problem.to_string() }
     }
@@ -79,6 +86,18 @@ impl ColdError {
     pub(crate) fn tag(path: &str, problem: &TagError) -> Self {
         Self::damaged("tag", path, problem)
     }
+}
+
+/// Whether a failure goes back to an object store that cannot be reached, or refuses.
+pub fn is_store_away(failure: &(dyn Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(failure), |error| (**error).source());
+    causes.find_map(|cause| cause.downcast_ref::<object_store::Error>()).is_some_and(|error| match error {
+        object_store::Error::Generic { .. }
+        | object_store::Error::PermissionDenied { .. }
+        | object_store::Error::Unauthenticated { .. } => true,
+        // It answered: an object is not there, or is not as it was thought to be.
+        _ => false,
+    })
 }
 
 /// Gives errors of the libraries below their context.
@@ -142,6 +161,20 @@ impl From<ArrowError> for Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_that_is_away_is_told_from_what_it_answers() {
+        let away = || object_store::Error::Generic { store: "S3", source: "connection refused".into() };
+        let missing = object_store::Error::NotFound { path: "a".to_owned(), source: "no such key".into() };
+        let of = |source| ColdError::Store { doing: "cannot read".to_owned(), source };
+        assert!(of(away()).is_unavailable() && !of(missing).is_unavailable());
+        let log = DeltaTableError::ObjectStore { source: away() };
+        assert!(ColdError::Delta { doing: "cannot read the log".to_owned(), source: log }.is_unavailable());
+        let parquet = ParquetError::External(Box::new(away()));
+        let scan = datafusion::error::DataFusionError::ParquetError(Box::new(parquet));
+        assert!(ColdError::Scan { table: ColdTable::Raw, source: scan }.is_unavailable());
+        assert!(!ColdError::Contended { table: ColdTable::Raw, attempts: 1 }.is_unavailable());
+    }
 
     #[test]
     fn an_error_is_small_enough_to_be_returned_everywhere() {

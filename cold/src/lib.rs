@@ -1,7 +1,7 @@
 //! The cold tier: points and rollups in Delta tables of Parquet, on any object store, open to any engine.
 //!
 //! sealed hour ─[`HourWriter`]─▶ Parquet ─upload, read back─▶ optimistic commit ─▶ table version
-//! selection ─prune─▶ Parquet scans ─merge─▶ points or buckets a series, or a DataFusion plan
+//! selection ─prune─▶ Parquet scans ─merge─▶ points or buckets a series
 //!
 //! Nouns: an *archive* is four Delta tables under one URL (`series`, `raw`, `rollup_1m`, `rollup_1h`); an *incarnation* is
 //! one life of a node's disk, and every file bears its name; *through* is the epoch up to which an hour's rows are
@@ -26,10 +26,10 @@ mod write;
 
 pub use archive::{Archive, ArchiveConfig};
 pub use columns::table_schema;
-pub use error::ColdError;
+pub use error::{ColdError, is_store_away};
 pub use metrics::Metrics;
-pub use read::{ColdSelection, SeriesStream, SqlScan, scan_schema};
+pub use read::{ColdFile, ColdSelection, SeriesStream};
 pub use series::SeriesEntry;
-pub use store::ReadCounters;
+pub use store::{ReadCounters, check_location};
 pub use upkeep::{ColdInventory, ExpireReport, PartitionInventory, SweepReport, TableInventory};
 pub use write::{ArchivedSeries, HourCommit, HourWriter};

@@ -1,11 +1,19 @@
 //! What the cold tier tells about itself, at `/metrics`.
 
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
 use runtime::metrics::metrics::counter::Counter;
-use runtime::metrics::metrics::histogram::{Histogram, exponential_buckets};
+use runtime::metrics::metrics::family::Family;
 use runtime::metrics::registry::{Registry, Unit};
+use runtime::{Durations, durations};
+use schemas::tier_map::ColdTable;
+
+/// The table, as a label.
+type OfTable = [(&'static str, &'static str); 1];
 
 /// Counters of one archive. Cheap to clone: clones count together.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Metrics {
     pub(crate) commits: Counter,
     pub(crate) conflicts: Counter,
@@ -19,27 +27,9 @@ pub struct Metrics {
     pub(crate) deletes: Counter,
     pub(crate) series_collisions: Counter,
     pub(crate) orphans_deleted: Counter,
-    pub(crate) commit_seconds: Histogram,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self {
-            commits: Counter::default(),
-            conflicts: Counter::default(),
-            checkpoint_failures: Counter::default(),
-            rows_written: Counter::default(),
-            bytes_written: Counter::default(),
-            bytes_read: Counter::default(),
-            gets: Counter::default(),
-            puts: Counter::default(),
-            lists: Counter::default(),
-            deletes: Counter::default(),
-            series_collisions: Counter::default(),
-            orphans_deleted: Counter::default(),
-            commit_seconds: Histogram::new(exponential_buckets(0.005, 2.0, 16)),
-        }
-    }
+    pub(crate) encode_seconds: Family<OfTable, Counter<f64, AtomicU64>>,
+    /// 5 ms to 164 s.
+    pub(crate) commit_seconds: Durations<5_000, 16>,
 }
 
 impl Metrics {
@@ -71,10 +61,15 @@ impl Metrics {
             self.orphans_deleted.clone(),
         );
         cold.register_with_unit(
-            "commit_duration",
-            "Time to upload, verify and commit one hour of one class",
+            "encode",
+            "Time that columns of archived hours took to encode, by table",
             Unit::Seconds,
-            self.commit_seconds.clone(),
+            self.encode_seconds.clone(),
         );
+        let help = "Time to upload, verify and commit one hour of one class";
+        durations::register(cold, "commit_duration", help, &self.commit_seconds);
+    }
+    pub(crate) fn encoded(&self, table: ColdTable, took: Duration) {
+        self.encode_seconds.get_or_create(&[("table", table.as_str())]).inc_by(took.as_secs_f64());
     }
 }

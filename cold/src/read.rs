@@ -14,7 +14,6 @@ mod reader;
 
 use std::sync::Arc;
 
-use datafusion::physical_plan::ExecutionPlan;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use schemas::labels::METRIC_NAME;
 use schemas::matcher::{LabelMatcher, MatchOp};
@@ -27,7 +26,6 @@ use self::columns::{BUCKET_COLUMNS, LEAN_BUCKET_COLUMNS, POINT_COLUMNS, SERIES_C
 use self::merge::{Wanted, merge, series_of};
 use self::plan::Predicates;
 pub(crate) use self::plan::ScanContext;
-pub use self::plan::{SqlScan, scan_schema};
 use crate::archive::Archive;
 use crate::error::ColdError;
 use crate::series::{SeriesEntry, conform, entries_of};
@@ -53,6 +51,16 @@ impl ColdSelection {
     pub fn all(range: TimeRange) -> Self {
         Self { class: None, metric: None, series: None, range }
     }
+}
+
+/// A data file, as the snapshot of a table knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColdFile {
+    /// Below the table.
+    pub path: Arc<str>,
+    pub bytes: u64,
+    /// The hours that it may hold rows of, in no order.
+    pub hours: Vec<HourRange>,
 }
 
 /// A stream of one item a series.
@@ -134,18 +142,20 @@ impl Archive {
         Ok(found)
     }
 
-    /// A plan for DataFusion over one table as it lies in Delta; its columns are [`scan_schema`].
-    pub async fn plan_scan(
+    /// The files that a scan of the selection opens. None is opened here.
+    pub async fn files(
         &self,
         table: ColdTable,
         versions: &DeltaVersions,
         selection: &ColdSelection,
-        scan: SqlScan,
-        counters: &ReadCounters,
-    ) -> Result<Arc<dyn ExecutionPlan>, ColdError> {
+    ) -> Result<Vec<ColdFile>, ColdError> {
         let state = self.state(table, versions).await?;
-        let files = prune(&state, selection);
-        self.scan_context().sql_plan(self.table(table), &files, selection, scan, counters)
+        let summary = |file: Arc<LiveFile>| ColdFile {
+            path: Arc::clone(&file.path),
+            bytes: file.bytes,
+            hours: file.hours(table),
+        };
+        Ok(prune(&state, selection).into_iter().map(summary).collect())
     }
 
     async fn scan_series<T: SeriesRows>(

@@ -14,15 +14,19 @@
 //! the stack is the bucket (or `/`), because the Delta kernel addresses objects by their whole path; tables see it
 //! through a prefix. Nothing caches here: parsed Parquet footers are cached in `read`.
 //!
-//! Commits rest on put-if-absent alone, so [`probe`] proves it at start: a key is created twice.
+//! A local directory may also hold what a writer that died left half written: [`sweep_staged`] knows the living from the
+//! dead. Commits rest on put-if-absent alone, so [`probe`] proves it at start: a key is created twice.
 
 mod local;
 mod location;
 mod metered;
 mod probe;
+mod staged;
 
 pub(crate) use local::DurableLocal;
 pub(crate) use location::Location;
+pub use location::check_location;
 pub(crate) use metered::MeteredStore;
 pub use metered::ReadCounters;
 pub(crate) use probe::probe;
+pub(crate) use staged::{Swept, sweep as sweep_staged};

@@ -1,4 +1,4 @@
-//! What keeps the archive tidy: orphans swept, old partitions let go, and a look at what is there.
+//! What keeps the archive tidy: orphans and staging files swept, old partitions let go, and a look at what is there.
 //!
 //! A file goes from a table by a commit (expire) and stays as an object until a vacuum; an object goes only if no
 //! version in retention can refer to it (GC-1). When to do either, and what must be proven before, is the compactor's.
@@ -14,6 +14,7 @@ use schemas::{Day, RetentionClass};
 
 use crate::archive::Archive;
 use crate::error::{ColdError, Doing};
+use crate::store::{Swept, sweep_staged};
 use crate::table::{Change, LiveFile, Step, Table, TableState};
 
 /// What a sweep found.
@@ -21,7 +22,7 @@ use crate::table::{Change, LiveFile, Step, Table, TableState};
 pub struct SweepReport {
     /// Tables that were looked at. Others wait for a commit of ours.
     pub tables: u64,
-    /// Files that were deleted.
+    /// Files that were deleted, staging files of dead writers included.
     pub files: u64,
     pub bytes: u64,
 }
@@ -70,7 +71,8 @@ pub struct PartitionInventory {
 
 impl Archive {
     /// Deletes files of attempts of this incarnation that never became part of a table. Looks only at tables that this
-    /// process has committed to since it started: an earlier process' put that was in flight has lost by then.
+    /// process has committed to since it started: an earlier process' put that was in flight has lost by then. Staging
+    /// files, which only a local directory has, go as soon as their writer is dead, whoever it was.
     pub async fn sweep(&self) -> Result<SweepReport, ColdError> {
         let mut report = SweepReport::default();
         for kind in ColdTable::ALL {
@@ -81,7 +83,22 @@ impl Archive {
             }
         }
         self.metrics().orphans_deleted.inc_by(report.files);
+        let Swept { files, bytes } = self.sweep_staging().await?;
+        report.files += files;
+        report.bytes += bytes;
         Ok(report)
+    }
+
+    /// Removes what dead writers left half written in a local directory.
+    pub(crate) async fn sweep_staging(&self) -> Result<Swept, ColdError> {
+        let roots = self.local_roots().to_vec();
+        let sweeping = tokio::task::spawn_blocking(move || {
+            roots.iter().try_fold(Swept::default(), |sum, root| sweep_staged(root).map(|swept| sum.and(swept)))
+        });
+        let swept = sweeping.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
+        let swept = swept.map_err(|source| ColdError::Io { doing: "cannot sweep staging files", source })?;
+        self.metrics().orphans_deleted.inc_by(swept.files);
+        Ok(swept)
     }
 
     async fn sweep_table(&self, table: &Table, report: &mut SweepReport) -> Result<(), ColdError> {

@@ -17,7 +17,7 @@ mod tests;
 mod upload;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use runtime::crash_point;
 use schemas::file_tags::Holding;
@@ -69,6 +69,8 @@ pub struct HourWriter {
     raw: Box<RawColumns>,
     minutes: Box<RollupColumns>,
     hours: Box<RollupColumns>,
+    /// What encoding took so far, in the order of [`ColdTable::DATA`].
+    took: [Duration; 3],
     seen: Vec<SeenSeries>,
     last: Option<(String, SeriesId)>,
 }
@@ -95,6 +97,7 @@ impl HourWriter {
             raw: Box::default(),
             minutes: Box::new(RollupColumns::new(ColdTable::Rollup1m)),
             hours: Box::new(RollupColumns::new(ColdTable::Rollup1h)),
+            took: [Duration::ZERO; 3],
             seen: Vec::new(),
             last: None,
         }
@@ -115,22 +118,28 @@ impl HourWriter {
         self.check_order(metric, series.series_id, first, last)?;
         debug_assert!(points.is_sorted_unique(), "points are settled");
         self.see(series);
-        self.raw.push(metric, series.series_id, points)?;
-        push_buckets(&mut self.minutes, DurationMs::MINUTE, metric, series.series_id, points)?;
-        push_buckets(&mut self.hours, DurationMs::HOUR, metric, series.series_id, points)
+        let id = series.series_id;
+        let Self { raw, minutes, hours, took: [of_raw, of_minutes, of_hours], .. } = self;
+        timed(of_raw, || raw.push(metric, id, points))?;
+        timed(of_minutes, || push_buckets(minutes, DurationMs::MINUTE, metric, id, points))?;
+        timed(of_hours, || push_buckets(hours, DurationMs::HOUR, metric, id, points))
     }
 
     /// Ends the columns: CPU work that [`HourWriter::commit`] would otherwise do on the thread it is polled on.
     pub fn finish_columns(&mut self) -> Result<(), ColdError> {
-        self.raw.finish()?;
-        self.minutes.finish()?;
-        self.hours.finish()
+        let Self { raw, minutes, hours, took: [of_raw, of_minutes, of_hours], .. } = self;
+        timed(of_raw, || raw.finish())?;
+        timed(of_minutes, || minutes.finish())?;
+        timed(of_hours, || hours.finish())
     }
 
     /// Uploads, reads back and commits, table by table in archive order. Dropping the future leaves at most files that
     /// [`Archive::sweep`] finds; calling again with a new writer goes on where this one ended.
     pub async fn commit(mut self) -> Result<HourCommit, ColdError> {
         self.finish_columns()?;
+        for (table, took) in ColdTable::DATA.into_iter().zip(self.took) {
+            self.archive.metrics().encoded(table, took);
+        }
         let tables = [
             (ColdTable::Raw, self.raw.take_parts()),
             (ColdTable::Rollup1m, self.minutes.take_parts()),
@@ -169,6 +178,14 @@ impl HourWriter {
     }
 }
 
+/// Adds to `total` what the work takes.
+fn timed<T>(total: &mut Duration, work: impl FnOnce() -> T) -> T {
+    let started = Instant::now();
+    let done = work();
+    *total += started.elapsed();
+    done
+}
+
 /// Commits an hour whose files are encoded.
 struct Committer {
     archive: Arc<Archive>,
@@ -202,7 +219,7 @@ impl Committer {
             }
         }
         if !done.unchanged {
-            archive.metrics().commit_seconds.observe(started.elapsed().as_secs_f64());
+            archive.metrics().commit_seconds.observe(started.elapsed());
         }
         Ok(done)
     }

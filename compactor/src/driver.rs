@@ -1,9 +1,10 @@
 //! The driver: looks at the store every second, decides by [`crate::plan`], and runs what is due.
 //!
-//! tick ─▶ flush if due ─▶ seal due hours ─▶ archive round ─▶ retention round ─▶ merge and drop runs
+//! tick ─▶ seal due hours ─▶ archive round ─▶ retention round ─▶ merge and drop runs
 //!
 //! The admin actions (`flush_now`, `seal_now`, `archive_now`) are the same jobs without the waiting. A bad hour is
-//! quarantined with its reason, tried again after [`RETRY_QUARANTINED`], and holds back only itself.
+//! quarantined with its reason, tried again after [`RETRY_QUARANTINED`], and holds back only itself. While the archive's
+//! object store is away, one hour a round finds it out; those that would only wait for the same are put off.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -15,15 +16,15 @@ use futures::FutureExt;
 use hot::{FlushOutcome, Store};
 use parking_lot::Mutex;
 use runtime::metrics::registry::Registry;
-use runtime::{Clock, CpuPool};
-use schemas::tier_map::ColdTable;
+use runtime::{Causes, Clock, CpuPool};
+use schemas::tier_map::{ColdTable, Owner};
 use schemas::{DurationMs, Epoch, Hour, Retention, RetentionClass, TimestampMs};
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::{Archived, Archiver};
 use crate::error::CompactorError;
 use crate::metrics::Metrics;
-use crate::order::Turns;
+use crate::order::{self, Turns};
 use crate::plan::{self, HourState, SealDecision, SealTiming};
 use crate::report::{ArchiveReport, FlushReport, HourFailure, RetentionPlan, RetentionReport, SealReport};
 use crate::retention::Retainer;
@@ -33,7 +34,7 @@ use crate::seal::{Sealed, Sealer};
 const TICK: Duration = Duration::from_secs(1);
 /// How often retention is applied.
 const RETENTION_EVERY: DurationMs = DurationMs::minutes(5);
-/// When a quarantined hour is tried again.
+/// When a quarantined hour is tried again: at the next seal round from then on, or at an archive round of its own.
 const RETRY_QUARANTINED: DurationMs = DurationMs::minutes(5);
 
 /// What the driver is told.
@@ -76,6 +77,8 @@ struct LastRounds {
     archive: Option<TimestampMs>,
     retention: Option<TimestampMs>,
     failed: BTreeMap<Hour, TimestampMs>,
+    /// When the last archive round was, if an hour failed in it.
+    archive_failed: Option<TimestampMs>,
     /// Orphans of an earlier life have been deleted from every table.
     swept: bool,
 }
@@ -131,29 +134,29 @@ impl Compactor {
                 _ = ticks.tick() => {}
             }
             if let Err(error) = self.tick(&stop).await {
-                tracing::error!(%error, "background work failed; it will be tried again");
+                tracing::error!(error = %Causes(&error), "background work failed; it will be tried again");
             }
         }
     }
 
     async fn tick(&self, stop: &CancellationToken) -> Result<(), CompactorError> {
-        if self.store.flush_due() {
-            self.flush_now().await?;
-        }
         let due = self.due_seals();
         if !due.is_empty() {
             self.seal_hours(due, stop).await;
         }
-        if self.is_due(|last| &mut last.archive, self.archive_every) {
+        if self.archive_retry_is_due() || self.is_due(|last| &mut last.archive, self.archive_every) {
             self.archive_round(stop).await;
         }
+        let mut retained = Ok(());
         if self.is_due(|last| &mut last.retention, RETENTION_EVERY) {
-            self.apply_retention().await?;
+            retained = self.apply_retention().await.map(drop);
         }
-        let _turn = self.turns.runs.lock().await;
+        let turn = self.turns.runs.lock().await;
         let store = Arc::clone(&self.store);
         self.pool.run(move || store.merge_runs()).await?;
-        Ok(())
+        drop(turn);
+        // Last: it may be the archive's failure, which is none of the runs'.
+        retained
     }
 
     /// Ends the active epoch and writes everything ended as a run.
@@ -206,9 +209,15 @@ impl Compactor {
     async fn seal_hours(&self, hours: Vec<Hour>, stop: &CancellationToken) -> SealReport {
         let _turn = self.turns.seals.lock().await;
         let mut report = SealReport::default();
+        let mut archive_away = false;
         for hour in hours {
             if stop.is_cancelled() {
                 break;
+            }
+            if archive_away && self.is_sealed_into_the_archive(hour) {
+                self.last.lock().failed.insert(hour, self.now());
+                report.quarantined.push(HourFailure { hour, reason: "seal: put off, the archive is away".to_owned() });
+                continue;
             }
             match contained(self.sealer.seal(hour)).await {
                 Ok(Sealed::Done(stats)) => {
@@ -221,10 +230,29 @@ impl Compactor {
                     self.release(hour).await;
                 }
                 Ok(Sealed::NothingToDo) => {}
-                Err(error) => report.quarantined.push(self.quarantine(hour, "seal", &error).await),
+                Err(error) => {
+                    archive_away |= error.is_archive_away();
+                    report.quarantined.push(self.quarantine(hour, "seal", &error).await);
+                }
             }
         }
+        if !report.sealed.is_empty() {
+            self.drop_sealed_runs().await;
+        }
         report
+    }
+
+    /// Runs whose points are in bases are the same bytes twice.
+    async fn drop_sealed_runs(&self) {
+        let _turn = self.turns.runs.lock().await;
+        let store = Arc::clone(&self.store);
+        if let Err(error) = self.pool.run(move || store.drop_unowned()).await {
+            tracing::warn!(error = %Causes(&error), "sealed runs could not be dropped; the next retention round tries again");
+        }
+    }
+
+    fn is_sealed_into_the_archive(&self, hour: Hour) -> bool {
+        order::farthest_raw_owner(self.store.view().map(), RetentionClass::DEFAULT, hour) == Owner::Cold
     }
 
     async fn archive_round(&self, stop: &CancellationToken) -> ArchiveReport {
@@ -248,9 +276,16 @@ impl Compactor {
                 }
                 Ok(Archived::Unchanged) => report.unchanged.push(hour),
                 Ok(Archived::Busy) => {}
-                Err(error) => report.quarantined.push(self.quarantine(hour, "archive", &error).await),
+                Err(error) => {
+                    report.quarantined.push(self.quarantine(hour, "archive", &error).await);
+                    if error.is_archive_away() {
+                        report.archive_away = true;
+                        break;
+                    }
+                }
             }
         }
+        self.last.lock().archive_failed = (!report.quarantined.is_empty()).then(|| self.now());
         if !report.archived.is_empty() {
             self.sweep_once().await;
         }
@@ -267,7 +302,10 @@ impl Compactor {
         }
         match self.archiver.archive.sweep().await {
             Ok(report) => self.last.lock().swept = report.tables == ColdTable::ALL.len() as u64,
-            Err(error) => tracing::warn!(%error, "orphan files could not be swept; tried again after the next commit"),
+            Err(error) => {
+                let error = Causes(&error);
+                tracing::warn!(%error, "orphan files could not be swept; tried again after the next commit");
+            }
         }
     }
 
@@ -323,8 +361,8 @@ impl Compactor {
     }
 
     async fn quarantine(&self, hour: Hour, job: &str, error: &CompactorError) -> HourFailure {
-        let reason = format!("{job}: {error}");
-        tracing::error!(%hour, job, %error, "hour set aside; the rest goes on");
+        let reason = format!("{job}: {}", Causes(error));
+        tracing::error!(%hour, job, error = %Causes(error), "hour set aside; the rest goes on");
         self.metrics.failures.inc();
         self.last.lock().failed.insert(hour, self.now());
         self.record_quarantine(hour, Some(reason.clone())).await;
@@ -341,10 +379,15 @@ impl Compactor {
     async fn record_quarantine(&self, hour: Hour, reason: Option<String>) {
         let store = Arc::clone(&self.store);
         if let Err(error) = self.pool.run(move || store.record_quarantine(hour, reason)).await {
-            tracing::error!(%hour, %error, "quarantine could not be recorded");
+            tracing::error!(%hour, error = %Causes(&error), "quarantine could not be recorded");
         }
         let quarantined = self.store.view().map().quarantined.len();
         self.metrics.quarantined.set(i64::try_from(quarantined).unwrap_or(i64::MAX));
+    }
+
+    fn archive_retry_is_due(&self) -> bool {
+        let now = self.now();
+        self.last.lock().archive_failed.is_some_and(|at| now >= at.plus(RETRY_QUARANTINED) || now < at)
     }
 
     fn is_due(&self, round: impl Fn(&mut LastRounds) -> &mut Option<TimestampMs>, every: DurationMs) -> bool {

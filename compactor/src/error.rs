@@ -7,10 +7,10 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum CompactorError {
     // Boxed: both carry what they were doing, and every result of a job would be as large.
-    #[error("hot store: {0}")]
-    Hot(Box<hot::HotError>),
-    #[error("archive: {0}")]
-    Cold(Box<cold::ColdError>),
+    #[error("hot store")]
+    Hot(#[source] Box<hot::HotError>),
+    #[error("archive")]
+    Cold(#[source] Box<cold::ColdError>),
     /// Another job works on the hour; the next round takes it.
     #[error("hour {0} is being worked on by another job")]
     HourBusy(Hour),
@@ -26,6 +26,13 @@ pub enum CompactorError {
     /// A defect: the job panicked. Its unit is set aside like any other failure.
     #[error("the job panicked: {0}")]
     Panicked(String),
+}
+
+impl CompactorError {
+    /// Whether the object store of the archive is away: every other hour that needs it would only wait for the same.
+    pub(crate) fn is_archive_away(&self) -> bool {
+        cold::is_store_away(self)
+    }
 }
 
 impl From<hot::HotError> for CompactorError {

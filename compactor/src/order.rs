@@ -16,7 +16,9 @@
 //! 7. Nothing is dropped from RocksDB unless every table that the class is promised holds what the seal holds
 //!    (DROP-1, [`droppable_through`]).
 //! 8. Before the last raw copy of a range goes, in any tier: raise the intake floor, flush, seal and archive what
-//!    overlays it; only then raise the threshold.
+//!    overlays it; only then raise the threshold. It waits for every hour whose seal has failed or not come yet: without
+//!    its raw points an hour's rollups could never take in what came late ([`last_copies_through`]).
+//! 9. Delta lets go only of hours that the published map calls expired, for each form ([`deletable_through`]).
 
 use schemas::tier_map::{Form, Owner, TierMap};
 use schemas::{Epoch, Hour, Resolution, RetentionClass};
@@ -45,6 +47,24 @@ pub fn droppable_through(map: &TierMap, class: RetentionClass, from: Hour, wante
         .range(from..wanted)
         .find(|(hour, through)| **through > Epoch::ZERO && !map.is_archived(class, **hour))
         .map_or(wanted, |(hour, _)| *hour)
+}
+
+/// How far `cold_lo` of raw points may rise towards `wanted` (rule 8): up to the first hour that can still be sealed and
+/// has points newer than its base. `newer`: the hours that have such points.
+pub fn last_copies_through(
+    map: &TierMap,
+    class: RetentionClass,
+    newer: impl IntoIterator<Item = Hour>,
+    wanted: Hour,
+) -> Hour {
+    let can_be_sealed = |hour: &Hour| farthest_raw_owner(map, class, *hour) != Owner::Expired;
+    newer.into_iter().filter(can_be_sealed).min().map_or(wanted, |first| first.min(wanted))
+}
+
+/// How far Delta may let go of a resolution towards `wanted` (rule 9), by the `cold_lo` of each form: rows of an hour that
+/// is expired for one form may be another's.
+pub fn deletable_through(cold_los: impl IntoIterator<Item = Hour>, wanted: Hour) -> Hour {
+    cold_los.into_iter().min().map_or(wanted, |first| first.min(wanted))
 }
 
 /// Who owns the raw points of an hour, of whichever form they leave earlier: the choice of rule 6. A metric of that
@@ -96,6 +116,25 @@ mod tests {
     fn a_threshold_never_moves_back() {
         let map = map_with(&[], &[]);
         assert_eq!(droppable_through(&map, RetentionClass::DEFAULT, Hour(5), Hour(3)), Hour(5));
+    }
+
+    #[test]
+    fn the_last_raw_copy_stays_until_what_overlays_it_is_sealed() {
+        let mut map = map_with(&[3, 5], &[3, 5]);
+        let through = |map: &TierMap, newer: &[u32]| {
+            last_copies_through(map, RetentionClass::DEFAULT, newer.iter().map(|&hour| Hour(hour)), Hour(8)).0
+        };
+        assert_eq!([through(&map, &[]), through(&map, &[9, 12]), through(&map, &[7, 5])], [8, 8, 5]);
+        // Nobody can seal it any more, so there is nothing to wait for.
+        let gone = Thresholds { hot_lo: Hour(6), cold_lo: Hour(6) };
+        map.thresholds.insert((RetentionClass::DEFAULT, Form::Raw, Resolution::Raw), gone);
+        assert_eq!([through(&map, &[5]), through(&map, &[5, 7])], [8, 7]);
+    }
+
+    #[test]
+    fn delta_keeps_what_any_form_may_still_read_there() {
+        assert_eq!(deletable_through([Hour(4), Hour(6)], Hour(8)), Hour(4));
+        assert_eq!(deletable_through([Hour(9), Hour(12)], Hour(8)), Hour(8));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct HourState {
 pub struct SealTiming {
     /// How long after its end an hour is sealed for the first time.
     pub lateness: DurationMs,
-    /// A sealed hour is sealed again after this long without newer late points …
+    /// An hour whose points arrive late is sealed after this long without newer ones …
     pub quiet: DurationMs,
     /// … and at the latest this long after the first of them.
     pub patience: DurationMs,
@@ -53,14 +53,15 @@ pub fn decide(state: &HourState, timing: SealTiming, now: TimestampMs) -> SealDe
     if now < closes {
         return SealDecision::Wait { until: closes };
     }
-    if state.sealed_through == Epoch::ZERO {
-        return SealDecision::First;
-    }
+    // In a live stream the first points are long past. When a past range is loaded, the rest of the hour is on its way.
     let due = state.last_change.plus(timing.quiet).min(state.first_seen.plus(timing.patience));
     if now < due {
         return SealDecision::Wait { until: due };
     }
-    SealDecision::Again { through: state.sealed_through, newest }
+    match state.sealed_through {
+        Epoch::ZERO => SealDecision::First,
+        through => SealDecision::Again { through, newest },
+    }
 }
 
 /// Decides every hour, oldest first.
@@ -156,6 +157,14 @@ mod tests {
         let fresh = state(0, Some(3), 0);
         assert_eq!(decide_at(&fresh, closes - 1), SealDecision::Wait { until: TimestampMs(closes) });
         assert_eq!(decide_at(&fresh, closes), SealDecision::First);
+    }
+
+    #[test]
+    fn a_past_hour_is_not_sealed_while_it_is_being_loaded() {
+        let noticed = 10 * LATENESS_MS + Hour(1).end().0;
+        let loading = state(0, Some(4), noticed);
+        assert_eq!(decide_at(&loading, noticed), SealDecision::Wait { until: TimestampMs(noticed + 60_000) });
+        assert_eq!(decide_at(&loading, noticed + 60_000), SealDecision::First);
     }
 
     #[test]

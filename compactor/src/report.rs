@@ -37,6 +37,8 @@ pub struct ArchiveReport {
     pub rows: u64,
     pub bytes: u64,
     pub quarantined: Vec<HourFailure>,
+    /// The round ended early: the object store cannot be reached, or refuses.
+    pub archive_away: bool,
 }
 
 /// One thing that retention would do, or did.

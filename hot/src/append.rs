@@ -13,14 +13,17 @@ use schemas::reject::Appended;
 use schemas::{Day, PointBatch, RejectReason, RetentionClass, SeriesAddress, Sid, TimestampMs, log_record};
 
 use crate::committer::{Commit, Refused};
-use crate::error::{AppendError, HotError};
+use crate::error::AppendError;
 use crate::head::HeadBatch;
 use crate::index::Resolved;
 use crate::store::Core;
 use crate::view::View;
+use crate::writable::Unwritable;
 
 /// What a refused sender should wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// What a sender should wait while the disk takes nothing.
+const RETRY_WRITING_AFTER: Duration = Duration::from_secs(5);
 
 impl Core {
     /// Appends a batch; blocks until it is durable and visible.
@@ -49,18 +52,29 @@ impl Core {
         Ok(appended)
     }
 
-    /// At most two epochs are outstanding: the active one and one that is being flushed.
     fn check_room(&self) -> Result<(), AppendError> {
-        let view = self.view();
-        let log_bytes_max = self.config().log_bytes_max;
-        let active = view.generations().last().map_or(0, |active| active.log_bytes());
-        let flushing = view.generations().len() > 1;
-        let full = active >= log_bytes_max && (flushing || active >= log_bytes_max.saturating_mul(2));
-        if full {
+        self.check_writable().map_err(unwritable)?;
+        if self.is_full() {
             self.metrics().overloaded.inc();
             return Err(AppendError::Overloaded { retry_after: RETRY_AFTER });
         }
         Ok(())
+    }
+
+    /// Why no points are taken, if it is more than pressure. Flushes that fail are felt only when the log is full.
+    pub(crate) fn check_writable(&self) -> Result<(), Unwritable> {
+        if self.queue().is_closed() {
+            return Err(Unwritable::Closed);
+        }
+        let unflushed = || self.flush_writes().trouble().filter(|_| self.is_full());
+        self.commit_writes().trouble().or_else(unflushed).map_or(Ok(()), Err)
+    }
+
+    /// Whether as much is outstanding as two epochs may hold, in however many: that of the active one, of one that is
+    /// being flushed, of those that a start found.
+    fn is_full(&self) -> bool {
+        let outstanding: u64 = self.view().generations().iter().map(|generation| generation.size()).sum();
+        outstanding >= self.config().log_bytes_max.saturating_mul(2)
     }
 
     fn commit(&self, accepted: &Accepted) -> Result<(), AppendError> {
@@ -81,13 +95,17 @@ impl Core {
                 self.metrics().overloaded.inc();
                 AppendError::Overloaded { retry_after: RETRY_AFTER }
             }
-            Refused::Closed => AppendError::Failed(HotError::Closed),
+            Refused::Closed => unwritable(Unwritable::Closed),
         })?;
         match answer.recv() {
-            Ok(written) => written.map_err(AppendError::Failed),
-            Err(_committer_is_gone) => Err(AppendError::Failed(HotError::Closed)),
+            Ok(written) => written.map_err(unwritable),
+            Err(_committer_is_gone) => Err(unwritable(Unwritable::Closed)),
         }
     }
+}
+
+fn unwritable(why: Unwritable) -> AppendError {
+    AppendError::Unwritable { why, retry_after: RETRY_WRITING_AFTER }
 }
 
 /// The points of a batch that are taken, in arrival order.

@@ -16,9 +16,10 @@ use runtime::crash_point;
 use schemas::keys::{Family, log_key};
 
 use crate::config::Durability;
-use crate::error::HotError;
+use crate::error::Context;
 use crate::head::{Generation, HeadBatch};
 use crate::store::Core;
+use crate::writable::Unwritable;
 
 /// Points that may wait for the committer.
 const QUEUE_POINTS_MAX: usize = 2 << 20;
@@ -33,7 +34,7 @@ pub(crate) struct Commit {
     /// The log record; empty to write no more than what the index has pending.
     pub(crate) record: Vec<u8>,
     pub(crate) batch: HeadBatch,
-    pub(crate) done: SyncSender<Result<(), HotError>>,
+    pub(crate) done: SyncSender<Result<(), Unwritable>>,
 }
 
 impl Commit {
@@ -130,6 +131,11 @@ impl CommitQueue {
         self.waiting.lock().points
     }
 
+    /// Whether nobody will take anything any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.waiting.lock().closed
+    }
+
     fn next(&self) -> Job {
         let mut waiting = self.waiting.lock();
         loop {
@@ -194,7 +200,9 @@ impl Drop for Committer<'_> {
 
 impl Committer<'_> {
     fn commit(&mut self, group: Vec<Commit>) {
-        match self.write(&group) {
+        let written = self.write(&group).context("cannot write the log");
+        self.core.commit_writes().note(&written);
+        match written {
             Ok(()) => {
                 crash_point("hot.append.written");
                 let now_ms = self.core.now_ms();
@@ -207,11 +215,11 @@ impl Committer<'_> {
                 }
                 self.core.wake_flusher_if_due(&self.active);
             }
-            Err(source) => {
-                tracing::error!(%source, appends = group.len(), "a group commit failed, nothing of it was applied");
+            Err(error) => {
+                tracing::debug!(%error, appends = group.len(), "a group commit failed, nothing of it was applied");
+                let why = self.core.commit_writes().trouble().unwrap_or(Unwritable::Failing);
                 for commit in group {
-                    let error = HotError::Storage { context: "cannot write the log", source: source.clone() };
-                    commit.done.send(Err(error)).ok();
+                    commit.done.send(Err(why)).ok();
                 }
             }
         }

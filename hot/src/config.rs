@@ -49,7 +49,8 @@ pub struct StoreConfig {
     pub limits: SeriesLimits,
     /// How long a drop waits for readers of older views before it leaves the rest to the next one.
     pub readers_patience: DurationMs,
-    /// Whether the store flushes due epochs by a thread of its own. Without it, the owner calls `Store::flush`.
+    /// Whether the store flushes due epochs by a thread of its own, and at its start every log but the newest. Without it,
+    /// the owner calls `Store::flush` or `Store::flush_due_epochs`.
     pub background_flush: bool,
 }
 

@@ -5,6 +5,7 @@
 //! as RocksDB means it. Every family is opened by its descriptor, since a plain open would use default options.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use rocksdb::{
     BlockBasedOptions, Cache, ChecksumType, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, FlushOptions,
     IngestExternalFileOptions, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions,
 };
+use schemas::Epoch;
 use schemas::keys::Family;
 
 use crate::config::StoreConfig;
@@ -27,6 +29,12 @@ pub(crate) type FamilyHandle<'a> = Arc<rocksdb::BoundColumnFamily<'a>>;
 
 /// Where [`schemas::meta`] records are.
 pub(crate) const META: &str = "meta";
+
+/// The families that are always there.
+const SMALL_FAMILIES: [&str; 3] = [META, SERIES_FAMILY, ACTIVITY_FAMILY];
+
+/// What must be free on the disk before a family is made or dropped, bytes: much more than the options take.
+const ROOM_FOR_OPTIONS: u64 = 1 << 20;
 
 type DbSnapshot<'a> = SnapshotWithThreadMode<'a, Db>;
 
@@ -154,7 +162,15 @@ pub(crate) struct Engine {
     options: FamilyOptions,
     dir: PathBuf,
     /// The families of points that exist; held while one is made or dropped.
-    families: Mutex<BTreeSet<Family>>,
+    families: Mutex<Families>,
+}
+
+#[derive(Debug, Default)]
+struct Families {
+    listed: BTreeSet<Family>,
+    /// RocksDB failed while it made them, perhaps at the last step: then they exist, and cannot be reached before the
+    /// next start.
+    half_made: BTreeSet<Family>,
 }
 
 impl Engine {
@@ -179,7 +195,12 @@ impl Engine {
         // Files of before this start: what RocksDB writes while it opens is never among them.
         let files_before = table_files(&config.dir)?;
         let db = Db::open_cf_descriptors(&database, &config.dir, descriptors).context("cannot open the hot store")?;
-        let engine = Self { db: Arc::new(db), options, dir: config.dir.clone(), families: Mutex::new(of_points) };
+        let engine = Self {
+            db: Arc::new(db),
+            options,
+            dir: config.dir.clone(),
+            families: Mutex::new(Families { listed: of_points, half_made: BTreeSet::new() }),
+        };
         engine.sweep(&files_before)?;
         Ok(engine)
     }
@@ -223,11 +244,26 @@ impl Engine {
         self.ensure_listed(&mut self.families.lock(), family)
     }
 
-    fn ensure_listed(&self, listed: &mut BTreeSet<Family>, family: Family) -> Result<FamilyHandle<'_>, HotError> {
+    /// The family of the log of the first epoch after this one whose family can be made.
+    pub(crate) fn make_log_after(&self, epoch: Epoch) -> Result<Epoch, HotError> {
+        let mut families = self.families.lock();
+        let mut next = epoch.next();
+        while families.half_made.contains(&Family::Log(next)) {
+            next = next.next();
+        }
+        self.ensure_listed(&mut families, Family::Log(next))?;
+        Ok(next)
+    }
+
+    fn ensure_listed(&self, families: &mut Families, family: Family) -> Result<FamilyHandle<'_>, HotError> {
         let name = family.to_string();
-        if !listed.contains(&family) {
-            self.db.create_cf(&name, self.options.of(&name)).context("cannot make a family")?;
-            listed.insert(family);
+        if !families.listed.contains(&family) {
+            self.check_room_for_options()?;
+            if let Err(error) = self.db.create_cf(&name, self.options.of(&name)) {
+                families.half_made.insert(family);
+                return Err(error).context("cannot make a family");
+            }
+            families.listed.insert(family);
         }
         Ok(self.db.cf_handle(&name).expect("it is listed, and only dropped under the same lock"))
     }
@@ -257,17 +293,47 @@ impl Engine {
         condition: impl FnOnce() -> Result<bool, HotError>,
     ) -> Result<bool, HotError> {
         let mut families = self.families.lock();
-        if !families.contains(&family) || !condition()? {
+        if !families.listed.contains(&family) || !condition()? {
             return Ok(false);
         }
-        self.db.drop_cf(&family.to_string()).context("cannot drop a family")?;
-        families.remove(&family);
-        Ok(true)
+        self.check_room_for_options()?;
+        let dropped = self.db.drop_cf(&family.to_string()).context("cannot drop a family");
+        // Also after a failure: its handle is gone, and the next start finds whatever is left.
+        families.listed.remove(&family);
+        dropped.map(|()| true)
+    }
+
+    /// Drops the logs of all epochs up to this one: also of those that could not be dropped before.
+    pub(crate) fn drop_logs_through(&self, epoch: Epoch) -> Result<(), HotError> {
+        for family in self.point_families() {
+            if matches!(family, Family::Log(of) if of <= epoch) {
+                self.drop_family(family)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// RocksDB writes the options of all families whenever one comes or goes. When only that fails, for a full disk, it
+    /// reports a failure, and the family has come or gone: better not to begin.
+    fn check_room_for_options(&self) -> Result<(), HotError> {
+        let of_disk = rustix::fs::statvfs(&self.dir).map_err(std::io::Error::from);
+        let of_disk = of_disk.context("cannot ask for the room on the disk of the hot store")?;
+        if of_disk.f_bavail.saturating_mul(of_disk.f_frsize) < ROOM_FOR_OPTIONS {
+            let full = std::io::Error::from(ErrorKind::StorageFull);
+            return Err(full).context("no room to make or drop a family");
+        }
+        Ok(())
+    }
+
+    /// The names of all families that exist.
+    pub(crate) fn family_names(&self) -> Vec<String> {
+        let small = SMALL_FAMILIES.map(str::to_owned).into_iter();
+        small.chain(self.point_families().into_iter().map(|family| family.to_string())).collect()
     }
 
     /// The families of points that exist.
     pub(crate) fn point_families(&self) -> Vec<Family> {
-        self.families.lock().iter().copied().collect()
+        self.families.lock().listed.iter().copied().collect()
     }
 
     /// Puts the whole write-ahead log on the disk.
@@ -286,7 +352,7 @@ impl Engine {
     pub(crate) fn flush_small_families(&self) -> Result<(), HotError> {
         let mut options = FlushOptions::default();
         options.set_wait(true);
-        for name in [META, SERIES_FAMILY, ACTIVITY_FAMILY] {
+        for name in SMALL_FAMILIES {
             let family = self.db.cf_handle(name).expect("small families are never dropped");
             self.db.flush_cf_opt(&family, &options).context("cannot flush a small family")?;
         }

@@ -1,9 +1,12 @@
 //! What can go wrong in the hot store, by what the caller can do about it.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use schemas::{Epoch, Hour, SeriesAddress};
 use thiserror::Error;
+
+use crate::writable::Unwritable;
 
 /// An error of a caller's own closure, carried through.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -11,8 +14,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A failure of the store.
 #[derive(Debug, Error)]
 pub enum HotError {
-    /// RocksDB refused or failed. Disk full is one of these: reads go on, and appends are refused until space is
-    /// back (RocksDB resumes by itself; where it cannot, a restart does it).
+    /// RocksDB refused or failed. A full disk is one of these ([`HotError::is_disk_full`]).
     #[error("{context}")]
     Storage { context: &'static str, source: rocksdb::Error },
     /// A file operation beside RocksDB failed.
@@ -55,6 +57,25 @@ impl HotError {
         }
     }
 
+    /// Whether there is no room on the disk. Reads go on.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            // RocksDB says it in its text only: the message of `NoSpace`, or that of the operating system.
+            Self::Storage { source, .. } => {
+                let said = source.to_string();
+                ["No space left on device", "Disk quota exceeded"].iter().any(|full| said.contains(full))
+            }
+            Self::Io { source, .. } => matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded),
+            Self::Damaged { .. }
+            | Self::NewerFormat { .. }
+            | Self::ColdBaseMissing { .. }
+            | Self::Caller { .. }
+            | Self::OutOfOrder { .. }
+            | Self::ThresholdFell { .. }
+            | Self::Closed => false,
+        }
+    }
+
     pub(crate) fn damaged(
         what: &'static str,
         family: impl Into<String>,
@@ -90,21 +111,23 @@ impl<T> Context<T> for Result<T, std::io::Error> {
 /// Why nothing of a batch was applied.
 #[derive(Debug, Error)]
 pub enum AppendError {
-    /// As much is under way as the bounds allow, or two epochs are outstanding.
+    /// As much is under way as the bounds allow, or as much waits to be flushed as two epochs may hold.
     #[error("the store is busy")]
     Overloaded { retry_after: Duration },
     /// More new series a second than the limit.
     #[error("too many new series a second")]
     TooManyNewSeries { retry_after: Duration },
-    #[error("the write failed")]
-    Failed(#[source] HotError),
+    /// The data directory takes no writes.
+    #[error("{why}")]
+    Unwritable { why: Unwritable, retry_after: Duration },
 }
 
 impl AppendError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Overloaded { .. } | Self::TooManyNewSeries { .. } => true,
-            Self::Failed(error) => error.is_retryable(),
+            Self::Unwritable { why: Unwritable::DiskFull | Unwritable::Failing, .. } => true,
+            Self::Unwritable { why: Unwritable::Closed, .. } => false,
         }
     }
 }

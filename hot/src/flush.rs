@@ -10,14 +10,12 @@
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-use runtime::{crash_point, invariant};
-use schemas::Epoch;
-use schemas::keys::Family;
-use schemas::meta::MetaRecord;
+use runtime::{Causes, crash_point, invariant};
+use schemas::meta::{MetaRecord, RunRecord};
+use schemas::{Epoch, Hour};
 
 use crate::committer::Switch;
 use crate::error::HotError;
-use crate::facts::Change;
 use crate::head::Generation;
 use crate::run;
 use crate::store::Core;
@@ -25,7 +23,7 @@ use crate::store::Core;
 /// What a flush did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlushOutcome {
-    /// No ended epoch, and no points in the active one.
+    /// No epoch had ended, and the active one holds no points or need not end yet.
     Nothing,
     /// Every point up to and including `through` is in runs; `points` were written, each (series, timestamp) once.
     Flushed { through: Epoch, points: u64 },
@@ -34,14 +32,42 @@ pub enum FlushOutcome {
 impl Core {
     /// Flushes every ended epoch, and the active one if it holds points.
     pub(crate) fn flush(&self) -> Result<FlushOutcome, HotError> {
+        self.flush_and_end(|_| true)
+    }
+
+    /// Flushes every ended epoch, and the active one if it is over its size or its age: looked at while no other flush
+    /// is under way, so that none ends an epoch that has just begun.
+    pub(crate) fn flush_due_epochs(&self) -> Result<FlushOutcome, HotError> {
+        self.flush_and_end(|active| self.is_over(active))
+    }
+
+    /// Flushes every ended epoch, and the active one if it holds points of an hour.
+    pub(crate) fn flush_hour(&self, hour: Hour) -> Result<FlushOutcome, HotError> {
+        self.flush_and_end(|active| active.holds_hour(hour))
+    }
+
+    /// Flushes every ended epoch.
+    pub(crate) fn flush_ended_epochs(&self) -> Result<FlushOutcome, HotError> {
+        self.flush_and_end(|_| false)
+    }
+
+    fn flush_and_end(&self, ends: impl FnOnce(&Generation) -> bool) -> Result<FlushOutcome, HotError> {
         let _one_at_a_time = self.flushes().lock();
+        let flushed = self.flush_epochs(ends);
+        if !matches!(flushed, Ok(FlushOutcome::Nothing)) {
+            self.flush_writes().note(&flushed);
+        }
+        flushed
+    }
+
+    fn flush_epochs(&self, ends: impl FnOnce(&Generation) -> bool) -> Result<FlushOutcome, HotError> {
         let timer = std::time::Instant::now();
         let mut outcome = FlushOutcome::Nothing;
         // What was replayed at start, or what a failed flush left.
         self.flush_ended(&mut outcome)?;
         let active = Arc::clone(self.view().generations().last().expect("a view has an active generation"));
-        if !active.is_empty() {
-            self.switch(active.epoch().next())?;
+        if !active.is_empty() && ends(&active) {
+            self.switch(active.epoch())?;
             self.flush_ended(&mut outcome)?;
         }
         if let FlushOutcome::Flushed { points, .. } = outcome {
@@ -64,8 +90,8 @@ impl Core {
     }
 
     /// Ends the active epoch: one step for head and log (EPOCH-1), made by the committer.
-    fn switch(&self, next: Epoch) -> Result<(), HotError> {
-        self.engine().ensure_family(Family::Log(next))?;
+    fn switch(&self, active: Epoch) -> Result<(), HotError> {
+        let next = self.engine().make_log_after(active)?;
         let (done, switched) = sync_channel(1);
         let order = Switch { next: Arc::new(Generation::new(next)), done };
         self.queue().switch(order).map_err(|_closed| HotError::Closed)?;
@@ -93,8 +119,8 @@ impl Core {
         self.record_run(epoch, record)?;
         crash_point("hot.flush.published");
         // The run is what counts from here on: what follows is repeated at the next start if it fails.
-        if let Err(error) = engine.drop_family(Family::Log(epoch)).and_then(|_| engine.flush_small_families()) {
-            tracing::warn!(%error, epoch = epoch.0, "cleaning up after a flush failed");
+        if let Err(error) = engine.drop_logs_through(epoch).and_then(|()| engine.flush_small_families()) {
+            tracing::warn!(error = %Causes(&error), epoch = epoch.0, "cleaning up after a flush failed");
         }
         crash_point("hot.flush.log_dropped");
         tracing::debug!(epoch = epoch.0, points, "flushed");
@@ -102,35 +128,22 @@ impl Core {
     }
 
     /// Records the run and the checkpoint, and publishes: the run goes in as the generation goes out.
-    fn record_run(&self, epoch: Epoch, record: schemas::meta::RunRecord) -> Result<(), HotError> {
-        let engine = self.engine();
-        let record_durably = |record: &schemas::meta::RunRecord| {
-            let mut change = Change::default();
-            if !record.hours.is_empty() {
-                change.put(engine, &MetaRecord::Run(record.clone()));
+    fn record_run(&self, epoch: Epoch, run: RunRecord) -> Result<(), HotError> {
+        let mut activity = None;
+        let recorded = self.publication().record(self.engine(), "cannot record a run", |state, change| {
+            let checkpoint = state.facts().checkpoint;
+            invariant!("EPOCH-1", epoch > checkpoint, "epoch {epoch} is flushed after {checkpoint}");
+            if !run.hours.is_empty() {
+                change.put(MetaRecord::Run(run));
             }
-            change.put(engine, &MetaRecord::Checkpoint(epoch));
-            let activity = self.index().persist_active(change.batch());
-            let written = change.write(engine, "cannot record a run");
-            if written.is_err() {
-                self.index().restore_active(activity);
-            }
-            written
-        };
-        self.publication().record(
-            |_| {
-                record_durably(&record)?;
-                crash_point("hot.flush.checkpoint");
-                Ok(())
-            },
-            |state| {
-                invariant!("EPOCH-1", epoch > state.checkpoint, "epoch {epoch} is flushed after {}", state.checkpoint);
-                state.checkpoint = epoch;
-                state.ended.retain(|ended| ended.epoch() != epoch);
-                if !record.hours.is_empty() {
-                    state.runs_mut().insert(epoch, Arc::new(record.clone()));
-                }
-            },
-        )
+            change.put(MetaRecord::Checkpoint(epoch));
+            activity = Some(self.index().persist_active(change.batch()));
+            change.crash_when_recorded("hot.flush.checkpoint");
+            Ok(())
+        });
+        if let (Err(_), Some(unwritten)) = (&recorded, activity) {
+            self.index().restore_active(unwritten);
+        }
+        recorded
     }
 }

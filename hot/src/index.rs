@@ -252,11 +252,6 @@ impl Index {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// The first and last day with active series.
-    pub fn active_days(&self) -> Option<(Day, Day)> {
-        self.activity.extent()
-    }
-
     /// Sizes; walks the label names, not the series.
     pub fn stats(&self) -> IndexStats {
         let catalog = self.catalog.read();

@@ -46,10 +46,8 @@ pub struct Inventory {
 impl Core {
     pub(crate) fn inventory(&self) -> Result<Inventory, HotError> {
         let view = self.view();
-        let small = [crate::db::META, crate::index::SERIES_FAMILY, crate::index::ACTIVITY_FAMILY].map(str::to_owned);
-        let of_points = self.engine().point_families().into_iter().map(|family| family.to_string());
         let mut families = Vec::new();
-        for name in small.into_iter().chain(of_points) {
+        for name in self.engine().family_names() {
             families.extend(self.family_inventory(name)?);
         }
         let runs = view.runs().iter().map(|(&epoch, run)| RunInventory {

@@ -34,8 +34,10 @@ mod run_merge;
 pub mod seal;
 mod staging;
 pub mod store;
+mod threads;
 mod through;
 pub mod view;
+mod writable;
 
 pub use config::{Durability, SeriesLimits, StoreConfig};
 pub use error::{AppendError, BoxError, HotError};
@@ -47,4 +49,5 @@ pub use retention::DropOutcome;
 pub use run_merge::MergeOutcome;
 pub use seal::{HourSeal, SealStats};
 pub use store::Store;
-pub use view::{Contents, Overlay, ScanStats, TimedMoments, View};
+pub use view::{Contents, Overlay, ScanStats, Timed, View};
+pub use writable::Unwritable;

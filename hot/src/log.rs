@@ -1,12 +1,11 @@
 //! The log: one column family an epoch, one record an append, dropped whole once the epoch is a run.
 //!
-//! start: families `log_<epoch>` ─▶ at or below the checkpoint: drop · above: replay, oldest first ─▶ generations
+//! start: families `log_<epoch>` ─▶ at or below the checkpoint, or empty: drop · else replay, oldest first ─▶ generation
 //!
 //! A record is written in the same write as the series that it uses, so replaying finds every series in the index.
 //! Replayed epochs keep their number (EPOCH-1); what arrives next goes to a number that no log ever had.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use hashbrown::HashMap;
@@ -21,38 +20,41 @@ use crate::error::{Context, HotError};
 use crate::head::{Generation, HeadBatch};
 use crate::index::Index;
 
-/// What the logs held.
+/// The logs that were found at a start.
 #[derive(Debug)]
-pub(crate) struct Replayed {
-    /// Of the epochs that hold points, oldest first.
-    pub(crate) generations: Vec<Arc<Generation>>,
+pub(crate) struct Logs {
+    /// Epochs whose points are in no run, oldest first.
+    pub(crate) outstanding: Vec<Epoch>,
     /// The newest epoch that a log was ever made for.
     pub(crate) newest: Epoch,
 }
 
-/// Reads the logs that are in no run, and drops the others.
-pub(crate) fn replay(engine: &Engine, index: &Index, checkpoint: Epoch, now_ms: i64) -> Result<Replayed, HotError> {
-    let mut newest = checkpoint;
-    let mut generations = Vec::new();
+/// Finds the logs whose points are in no run, and drops the others.
+pub(crate) fn find(engine: &Engine, checkpoint: Epoch) -> Result<Logs, HotError> {
+    let mut logs = Logs { outstanding: Vec::new(), newest: checkpoint };
     for family in engine.point_families() {
         let Family::Log(epoch) = family else { continue };
-        newest = newest.max(epoch);
-        if epoch <= checkpoint {
-            engine.drop_family(family)?;
-            continue;
-        }
-        let generation = replay_epoch(engine, index, epoch, now_ms)?;
-        if generation.is_empty() {
-            // Made ahead, and never written to.
+        logs.newest = logs.newest.max(epoch);
+        // An empty one was made ahead, and never written to.
+        if epoch <= checkpoint || is_empty(engine, family)? {
             engine.drop_family(family)?;
         } else {
-            generations.push(Arc::new(generation));
+            logs.outstanding.push(epoch);
         }
     }
-    Ok(Replayed { generations, newest })
+    Ok(logs)
 }
 
-fn replay_epoch(engine: &Engine, index: &Index, epoch: Epoch, now_ms: i64) -> Result<Generation, HotError> {
+fn is_empty(engine: &Engine, family: Family) -> Result<bool, HotError> {
+    let Some(handle) = engine.family(family) else { return Ok(true) };
+    let mut rows = engine.db().raw_iterator_cf(&handle);
+    rows.seek_to_first();
+    rows.status().context("cannot read a log")?;
+    Ok(!rows.valid())
+}
+
+/// Reads the log of an epoch.
+pub(crate) fn replay(engine: &Engine, index: &Index, epoch: Epoch, now_ms: i64) -> Result<Generation, HotError> {
     let started = Instant::now();
     let generation = Generation::new(epoch);
     let name = Family::Log(epoch).to_string();
@@ -72,15 +74,13 @@ fn replay_epoch(engine: &Engine, index: &Index, epoch: Epoch, now_ms: i64) -> Re
         rows.next();
     }
     rows.status().context("cannot read a log")?;
-    if !generation.is_empty() {
-        tracing::info!(
-            epoch = epoch.0,
-            records = generation.log_records(),
-            points = generation.points(),
-            elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "replayed a log"
-        );
-    }
+    tracing::info!(
+        epoch = epoch.0,
+        records = generation.log_records(),
+        points = generation.points(),
+        elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "replayed a log"
+    );
     Ok(generation)
 }
 

@@ -1,29 +1,38 @@
 //! What the hot store tells of itself at `/metrics`. The registry adds the prefix `thermocline_`.
 
+mod rocksdb;
+
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
 use runtime::metrics::metrics::counter::Counter;
 use runtime::metrics::metrics::gauge::Gauge;
-use runtime::metrics::metrics::histogram::{Histogram, exponential_buckets};
-use runtime::metrics::registry::{Registry, Unit};
+use runtime::metrics::registry::Registry;
+use runtime::{Durations, durations};
 use schemas::reject::Appended;
 
+use self::rocksdb::RocksDbMetrics;
 use crate::seal::SealStats;
 use crate::store::Core;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct HotMetrics {
     appended_points: Counter<u64, AtomicU64>,
     rejected_points: Counter<u64, AtomicU64>,
     /// Appends refused because as much was under way as the bounds allow.
     pub(crate) overloaded: Counter<u64, AtomicU64>,
     flushed_points: Counter<u64, AtomicU64>,
-    flush_seconds: Histogram,
+    /// 5 ms to 41 s.
+    flush_seconds: Durations<5_000, 14>,
     seals: Counter<u64, AtomicU64>,
     sealed_points: Counter<u64, AtomicU64>,
     sealed_bytes: Counter<u64, AtomicU64>,
+    pub(crate) run_merges: Counter<u64, AtomicU64>,
+    pub(crate) dropped_runs: Counter<u64, AtomicU64>,
+    pub(crate) dropped_families: Counter<u64, AtomicU64>,
+    pub(crate) dropped_class_ranges: Counter<u64, AtomicU64>,
+    pub(crate) forgotten_series: Counter<u64, AtomicU64>,
     head_points: Gauge<i64, AtomicI64>,
     head_bytes: Gauge<i64, AtomicI64>,
     log_bytes: Gauge<i64, AtomicI64>,
@@ -33,30 +42,7 @@ pub(crate) struct HotMetrics {
     overlaid_hours: Gauge<i64, AtomicI64>,
     series: Gauge<i64, AtomicI64>,
     index_bytes: Gauge<i64, AtomicI64>,
-}
-
-impl Default for HotMetrics {
-    fn default() -> Self {
-        Self {
-            appended_points: Counter::default(),
-            rejected_points: Counter::default(),
-            overloaded: Counter::default(),
-            flushed_points: Counter::default(),
-            flush_seconds: Histogram::new(exponential_buckets(0.005, 2.0, 14)),
-            seals: Counter::default(),
-            sealed_points: Counter::default(),
-            sealed_bytes: Counter::default(),
-            head_points: Gauge::default(),
-            head_bytes: Gauge::default(),
-            log_bytes: Gauge::default(),
-            queued_points: Gauge::default(),
-            runs: Gauge::default(),
-            epochs_outstanding: Gauge::default(),
-            overlaid_hours: Gauge::default(),
-            series: Gauge::default(),
-            index_bytes: Gauge::default(),
-        }
-    }
+    rocksdb: RocksDbMetrics,
 }
 
 impl HotMetrics {
@@ -70,12 +56,20 @@ impl HotMetrics {
             ("hot_seals", "Hours sealed, again or for the first time", &self.seals),
             ("hot_sealed_points", "Points merged by seals", &self.sealed_points),
             ("hot_sealed_data_bytes", "Bytes written by seals", &self.sealed_bytes),
+            ("hot_run_merges", "Times that several runs became one", &self.run_merges),
+            ("hot_dropped_runs", "Runs deleted after all their hours were sealed", &self.dropped_runs),
+            ("hot_dropped_families", "Column families that retention dropped whole", &self.dropped_families),
+            (
+                "hot_dropped_class_ranges",
+                "Column families that retention removed one class from",
+                &self.dropped_class_ranges,
+            ),
+            ("hot_forgotten_series", "Series that left the index with their last point", &self.forgotten_series),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
-        let help = "How long flushes took";
-        registry.register_with_unit("hot_flush_duration", help, Unit::Seconds, self.flush_seconds.clone());
+        durations::register(registry, "hot_flush_duration", "How long flushes took", &self.flush_seconds);
         let gauges = [
             ("hot_head_points", "Points in the head, repeats counted", &self.head_points),
             ("hot_head_memory_bytes", "Memory of the head, estimated", &self.head_bytes),
@@ -90,6 +84,7 @@ impl HotMetrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
+        self.rocksdb.register(registry);
     }
 
     /// Brings the gauges up to date.
@@ -109,6 +104,7 @@ impl HotMetrics {
         let index = core.index().stats();
         set(&self.series, index.series);
         set(&self.index_bytes, index.memory_bytes as u64);
+        self.rocksdb.refresh(core.engine());
     }
 
     pub(crate) fn appended(&self, appended: &Appended) {
@@ -118,7 +114,7 @@ impl HotMetrics {
 
     pub(crate) fn flushed(&self, points: u64, took: Duration) {
         self.flushed_points.inc_by(points);
-        self.flush_seconds.observe(took.as_secs_f64());
+        self.flush_seconds.observe(took);
     }
 
     pub(crate) fn sealed(&self, stats: &SealStats) {

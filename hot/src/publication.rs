@@ -1,59 +1,44 @@
 //! What the store's state is, and how a new state becomes visible: whole, or not at all (MOVE-1, EPOCH-1).
 //!
-//! change the [`State`] under its lock ─▶ take a snapshot ─▶ a new [`View`] replaces the old one ─▶ readers follow
+//! facts that change ─▶ durable ─▶ [`State`], under its lock ─▶ a snapshot ─▶ a new [`View`] replaces the old one ─▶ readers
+//! follow
 //!
-//! Whoever changes the state has made durable, before, what the new state says. A view is never changed, except that
-//! points go on arriving in the newest generation that it holds.
+//! A view is never changed, except that points go on arriving in the newest generation that it holds.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
-use schemas::meta::RunRecord;
-use schemas::{Epoch, Hour, RetentionClass, TierMap};
 
-use crate::db::{Db, Snapshot};
+use crate::db::{Db, Engine, Snapshot};
+use crate::error::HotError;
+use crate::facts::{Change, Facts};
 use crate::head::Generation;
 use crate::readers::Readers;
 use crate::view::View;
 
-/// Runs by epoch, oldest first.
-pub(crate) type Runs = BTreeMap<Epoch, Arc<RunRecord>>;
-
 /// Everything that a view is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct State {
-    map: Arc<TierMap>,
-    pub(crate) runs: Arc<Runs>,
+    facts: Facts,
     /// Generations of ended epochs whose runs are not published yet, oldest first.
     pub(crate) ended: Vec<Arc<Generation>>,
     pub(crate) active: Arc<Generation>,
-    /// Every point up to this epoch is in runs.
-    pub(crate) checkpoint: Epoch,
-    /// What was raised by hand; thresholds raise it further.
-    pub(crate) floors: Arc<BTreeMap<RetentionClass, Hour>>,
 }
 
 impl State {
-    pub(crate) fn new(map: TierMap, runs: Runs, active: Arc<Generation>, checkpoint: Epoch) -> Self {
-        let (map, runs) = (Arc::new(map), Arc::new(runs));
-        Self { map, runs, ended: Vec::new(), active, checkpoint, floors: Arc::default() }
+    pub(crate) fn new(facts: Facts, active: Arc<Generation>) -> Self {
+        Self { facts, ended: Vec::new(), active }
     }
 
-    pub(crate) fn map(&self) -> &Arc<TierMap> {
-        &self.map
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
     }
 
-    /// The map, to be changed: its version counts the changes.
-    pub(crate) fn map_mut(&mut self) -> &mut TierMap {
-        let map = Arc::make_mut(&mut self.map);
-        map.version += 1;
-        map
-    }
-
-    pub(crate) fn runs_mut(&mut self) -> &mut Runs {
-        Arc::make_mut(&mut self.runs)
+    /// A run goes in as its generation goes out.
+    fn accept(&mut self, facts: Facts) {
+        self.ended.retain(|ended| ended.epoch() > facts.checkpoint);
+        self.facts = facts;
     }
 }
 
@@ -86,7 +71,7 @@ impl Publication {
         self.view.load_full()
     }
 
-    /// Changes the state and publishes a view of it. Returns what `change` returns.
+    /// Changes which generations there are, and publishes a view of it. Returns what `change` returns.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut guard = self.state.lock();
         let result = change(&mut guard.state);
@@ -94,15 +79,22 @@ impl Publication {
         result
     }
 
-    /// Changes the state if `record` makes durable what it is changed to. Nobody else changes it meanwhile.
-    pub(crate) fn record<E>(
+    /// Changes facts: those that `propose` names, looking at the state, become durable in one synced write and then
+    /// visible. Nobody else changes the state meanwhile. On an error, and when nothing is proposed, all stays as it is.
+    pub(crate) fn record(
         &self,
-        record: impl FnOnce(&State) -> Result<(), E>,
-        change: impl FnOnce(&mut State),
-    ) -> Result<(), E> {
+        engine: &Engine,
+        what: &'static str,
+        propose: impl FnOnce(&State, &mut Change) -> Result<(), HotError>,
+    ) -> Result<(), HotError> {
         let mut guard = self.state.lock();
-        record(&guard.state)?;
-        change(&mut guard.state);
+        let mut change = Change::default();
+        propose(&guard.state, &mut change)?;
+        if change.is_empty() {
+            return Ok(());
+        }
+        let facts = change.write(engine, guard.state.facts(), what)?;
+        guard.state.accept(facts);
         self.publish(&mut guard);
         Ok(())
     }

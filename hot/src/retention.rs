@@ -1,23 +1,21 @@
 //! How hours change their owner, and how what nobody owns any more goes (MOVE-1, DROP-1, GC-1).
 //!
-//! record (synced) ─▶ publish the map ─▶ last reader of older maps ends ─▶ families, class ranges, runs, series go
+//! record (synced) ─▶ publish the map ─▶ last reader of older maps ends ─▶ families, class ranges, runs go, then what was
+//! recorded of them (`forget`)
 //!
 //! Thresholds of the map only rise. What the new owner must hold is checked against the records here as well as by
 //! whoever asks (DROP-1). Everything dropped is found again at the next call or at the next start, so a crash in between
 //! leaves only work. Not here: how long anything is kept (`compactor`).
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+mod forget;
 
-use rocksdb::WriteBatch;
 use runtime::crash_point;
 use schemas::keys::Family;
-use schemas::meta::{self, MetaRecord, form_key, quarantine_key};
+use schemas::meta::{MetaKey, MetaRecord};
 use schemas::tier_map::{ColdTable, DeltaVersions, Form, Owner, Thresholds};
-use schemas::{Day, Epoch, Hour, MetricId, Resolution, RetentionClass, TierMap};
+use schemas::{Epoch, Hour, Resolution, RetentionClass, TierMap};
 
 use crate::error::HotError;
-use crate::facts::Change;
 use crate::locks::HoursGuard;
 use crate::run_files;
 use crate::store::{Core, Store};
@@ -32,6 +30,8 @@ pub struct DropOutcome {
     /// Runs that every owner of every hour of them is through.
     pub runs: Vec<Epoch>,
     pub series_forgotten: u64,
+    /// Records of hours that no tier keeps anything of.
+    pub records_forgotten: u64,
     /// Something could go, but readers of older views were still at work: call again later.
     pub readers_in_the_way: bool,
 }
@@ -48,68 +48,45 @@ impl Store {
     ) -> Result<(), HotError> {
         debug_assert!(guard.covers(hour), "the hour is locked by whoever archives it");
         let core = self.core();
-        core.publication().record(
-            |state| {
-                if through > state.checkpoint {
-                    return Err(HotError::OutOfOrder {
-                        what: "archived through an epoch that is in no run",
-                        hour,
-                        through,
-                    });
-                }
-                let mut change = Change::default();
-                for table in ColdTable::DATA {
-                    change.put(core.engine(), &MetaRecord::ArchivedThrough(table, class, hour, through));
-                }
-                change.put(core.engine(), &MetaRecord::Delta(versions));
-                change.write(core.engine(), "cannot record an archived hour")
-            },
-            |state| {
-                let map = state.map_mut();
-                for table in ColdTable::DATA {
-                    map.archived_through.entry((table, class)).or_default().insert(hour, through);
-                }
-                map.delta = versions;
-            },
-        )
+        core.publication().record(core.engine(), "cannot record an archived hour", |state, change| {
+            if through > state.facts().checkpoint {
+                return Err(HotError::OutOfOrder {
+                    what: "archived through an epoch that is in no run",
+                    hour,
+                    through,
+                });
+            }
+            for table in ColdTable::DATA {
+                change.put(MetaRecord::ArchivedThrough(table, class, hour, through));
+            }
+            change.put(MetaRecord::Delta(state.facts().map.delta.newest(versions)));
+            Ok(())
+        })
     }
 
     /// Records why an hour cannot be sealed or archived, or (`None`) that it can again.
     pub fn record_quarantine(&self, hour: Hour, reason: Option<String>) -> Result<(), HotError> {
         let core = self.core();
-        core.publication().record(
-            |_| {
-                let mut change = Change::default();
-                match &reason {
-                    Some(reason) => change.put(core.engine(), &MetaRecord::Quarantine(hour, reason.clone())),
-                    None => change.remove(core.engine(), &quarantine_key(hour)),
-                }
-                change.write(core.engine(), "cannot record a quarantine")
-            },
-            |state| {
-                let quarantined = &mut state.map_mut().quarantined;
-                match &reason {
-                    Some(reason) => quarantined.insert(hour, reason.clone()),
-                    None => quarantined.remove(&hour),
-                };
-            },
-        )
+        core.publication().record(core.engine(), "cannot record a quarantine", |_, change| {
+            match reason {
+                Some(reason) => change.put(MetaRecord::Quarantine(hour, reason)),
+                None => change.forget(MetaKey::Quarantine(hour)),
+            }
+            Ok(())
+        })
     }
 
     /// Records newer versions of the Delta tables, and publishes a map that speaks of them.
     pub fn record_versions(&self, versions: DeltaVersions) -> Result<(), HotError> {
         let core = self.core();
-        if core.view().map().delta == versions {
-            return Ok(());
-        }
-        core.publication().record(
-            |_| {
-                let mut change = Change::default();
-                change.put(core.engine(), &MetaRecord::Delta(versions));
-                change.write(core.engine(), "cannot record the versions of the archive")
-            },
-            |state| state.map_mut().delta = versions,
-        )
+        core.publication().record(core.engine(), "cannot record the versions of the archive", |state, change| {
+            let recorded = state.facts().map.delta;
+            let newest = recorded.newest(versions);
+            if newest != recorded {
+                change.put(MetaRecord::Delta(newest));
+            }
+            Ok(())
+        })
     }
 
     /// Raises the thresholds of one (class, form, resolution): hours below change their owner. Synced, then published;
@@ -123,20 +100,14 @@ impl Store {
         guard: &HoursGuard,
     ) -> Result<(), HotError> {
         let core = self.core();
-        core.publication().record(
-            |state| {
-                let from = state.map().thresholds(class, form, resolution);
-                check_rise(state.map(), (class, form, resolution), from, to, guard)?;
-                let mut change = Change::default();
-                change.put(core.engine(), &MetaRecord::Thresholds(class, form, resolution, to));
-                change.write(core.engine(), "cannot record thresholds")?;
-                crash_point("hot.drop.recorded");
-                Ok(())
-            },
-            |state| {
-                state.map_mut().thresholds.insert((class, form, resolution), to);
-            },
-        )?;
+        core.publication().record(core.engine(), "cannot record thresholds", |state, change| {
+            let map = &state.facts().map;
+            let from = map.thresholds(class, form, resolution);
+            check_rise(map, (class, resolution), from, to, guard)?;
+            change.put(MetaRecord::Thresholds(class, form, resolution, to));
+            change.crash_when_recorded("hot.drop.recorded");
+            Ok(())
+        })?;
         crash_point("hot.drop.published");
         Ok(())
     }
@@ -145,7 +116,7 @@ impl Store {
 /// Thresholds rise, `cold_lo ≤ hot_lo`, and whatever hour Delta is to own, it holds (DROP-1).
 fn check_rise(
     map: &TierMap,
-    (class, form, resolution): (RetentionClass, Form, Resolution),
+    (class, resolution): (RetentionClass, Resolution),
     from: Thresholds,
     to: Thresholds,
     guard: &HoursGuard,
@@ -159,7 +130,7 @@ fn check_rise(
     for (&hour, &sealed) in map.sealed_through.range(from.hot_lo..to.hot_lo) {
         debug_assert!(guard.covers(hour), "whoever moves an hour has locked it");
         let archived = map.archived_through(ColdTable::of(resolution), class, hour);
-        if to.owner(hour) == Owner::Cold && archived < sealed && holds(map, class, form, hour) {
+        if to.owner(hour) == Owner::Cold && archived < sealed {
             let through = through_of(hour);
             return Err(HotError::OutOfOrder { what: "an hour that is not archived cannot be Delta's", hour, through });
         }
@@ -167,27 +138,16 @@ fn check_rise(
     Ok(())
 }
 
-/// Whether a class can have anything of a form in an hour.
-fn holds(map: &TierMap, class: RetentionClass, form: Form, hour: Hour) -> bool {
-    crate::through::forms(map, class, hour.day()).any(|present| present == form)
-}
-
 impl Core {
     pub(crate) fn raise_intake_floor(&self, class: RetentionClass, hour: Hour) -> Result<(), HotError> {
-        self.publication().record(
-            |state| {
-                let from = state.floors.get(&class).copied().unwrap_or_default();
-                if hour < from {
-                    return Err(HotError::ThresholdFell { from, to: hour });
-                }
-                let mut change = Change::default();
-                change.put(self.engine(), &MetaRecord::IntakeFloor(class, hour));
-                change.write(self.engine(), "cannot record an intake floor")
-            },
-            |state| {
-                Arc::make_mut(&mut state.floors).insert(class, hour);
-            },
-        )?;
+        self.publication().record(self.engine(), "cannot record an intake floor", |state, change| {
+            let from = state.facts().floors.get(&class).copied().unwrap_or_default();
+            if hour < from {
+                return Err(HotError::ThresholdFell { from, to: hour });
+            }
+            change.put(MetaRecord::IntakeFloor(class, hour));
+            Ok(())
+        })?;
         // Appends that checked the floor before it rose end before this is granted.
         drop(self.intake().write());
         Ok(())
@@ -200,7 +160,7 @@ impl Core {
         let unowned = self.unowned()?;
         let doomed_runs = self.doomed_runs()?;
         if unowned.is_empty() && doomed_runs.is_empty() {
-            self.forget_series(&mut outcome)?;
+            self.forget_expired(&mut outcome)?;
             return Ok(outcome);
         }
         // What the newest map does not reach, older ones may: their readers come first (GC-1).
@@ -211,6 +171,7 @@ impl Core {
         }
         for epoch in doomed_runs {
             run_files::delete_run(self.engine(), epoch)?;
+            self.metrics().dropped_runs.inc();
             outcome.runs.push(epoch);
         }
         crash_point("hot.drop.runs_deleted");
@@ -218,7 +179,7 @@ impl Core {
             self.drop_family(unowned, &mut outcome)?;
             crash_point("hot.drop.family_dropped");
         }
-        self.forget_series(&mut outcome)?;
+        self.forget_expired(&mut outcome)?;
         if outcome != DropOutcome::default() {
             tracing::info!(?outcome, "dropped what no tier needs");
         }
@@ -233,45 +194,16 @@ impl Core {
             Ok(whole && self.view().classes_in(family)?.iter().all(|class| classes.contains(class)))
         };
         if self.engine().drop_family_if(family, still_whole)? {
+            self.metrics().dropped_families.inc();
             self.forget_forms(family)?;
             outcome.families.push(family.to_string());
             return Ok(());
         }
         for class in classes {
             run_files::delete_class(self.engine(), family, class)?;
+            self.metrics().dropped_class_ranges.inc();
             outcome.class_ranges.push((family.to_string(), class));
         }
-        Ok(())
-    }
-
-    /// Takes runs out of the records and the map that every owner is through.
-    fn forget_runs(&self) -> Result<(), HotError> {
-        let view = self.view();
-        let through = |(epoch, run): (&Epoch, &Arc<meta::RunRecord>)| {
-            run.hours.iter().all(|held| crate::through::of_all(view.map(), held) >= *epoch).then_some(*epoch)
-        };
-        let done: Vec<Epoch> = view.runs().iter().filter_map(through).collect();
-        drop(view);
-        if done.is_empty() {
-            return Ok(());
-        }
-        self.publication().record(
-            |_| {
-                let mut change = Change::default();
-                for &epoch in &done {
-                    change.remove(self.engine(), &meta::run_key(epoch));
-                }
-                change.write(self.engine(), "cannot forget runs")
-            },
-            |state| {
-                let runs = state.runs_mut();
-                for epoch in &done {
-                    runs.remove(epoch);
-                }
-            },
-        )?;
-        crash_point("hot.drop.runs_forgotten");
-        tracing::debug!(runs = done.len(), "runs are in their bases");
         Ok(())
     }
 
@@ -300,60 +232,6 @@ impl Core {
         }
         Ok(unowned)
     }
-
-    /// Forgets the forms of a day of which no family of chunks is left.
-    fn forget_forms(&self, dropped: Family) -> Result<(), HotError> {
-        let (Family::Raw(day) | Family::Raw1m(day)) = dropped else { return Ok(()) };
-        let families = self.engine().point_families();
-        let hours = day.hours();
-        let needed = [Family::Raw(day), Family::Raw1m(day), Family::Minute(hours.start.week())];
-        if needed.iter().any(|family| families.contains(family)) {
-            return Ok(());
-        }
-        let of_day: Vec<(RetentionClass, Day, MetricId)> =
-            self.view().map().forms.keys().copied().filter(|(_, of, _)| *of == day).collect();
-        self.publication().record(
-            |_| {
-                let mut change = Change::default();
-                for (class, day, metric) in &of_day {
-                    change.remove(self.engine(), &form_key(*class, *day, *metric));
-                }
-                change.write(self.engine(), "cannot forget the forms of a day")
-            },
-            |state| {
-                let forms = Arc::make_mut(&mut state.map_mut().forms);
-                for key in &of_day {
-                    forms.remove(key);
-                }
-            },
-        )
-    }
-
-    /// Forgets series whose last active day has left every tier.
-    fn forget_series(&self, outcome: &mut DropOutcome) -> Result<(), HotError> {
-        let view = self.view();
-        let mut classes: BTreeSet<RetentionClass> = view.map().thresholds.keys().map(|(class, _, _)| *class).collect();
-        classes.insert(RetentionClass::DEFAULT);
-        for family in self.engine().point_families().into_iter().filter(|family| family.hours().is_some()) {
-            classes.extend(view.classes_in(family)?);
-        }
-        let first_kept =
-            classes.iter().map(|&class| first_kept_hour(view.map(), class)).min().unwrap_or_default().day();
-        if first_kept == Day(0) {
-            return Ok(());
-        }
-        let in_use = |sid| view.generations().iter().any(|generation| generation.holds_series(sid));
-        let mut batch = WriteBatch::default();
-        outcome.series_forgotten = self.index().forget_inactive(first_kept, &in_use, &mut batch);
-        self.engine().write_synced(batch, "cannot forget inactive series")?;
-        if outcome.series_forgotten > 0
-            && let Err(error) = self.commit_index()
-        {
-            // Then they go with the next commit; after a crash before it they are forgotten once more.
-            tracing::debug!(%error, "records of forgotten series are not deleted yet");
-        }
-        Ok(())
-    }
 }
 
 /// A family, or classes in it, that nobody owns.
@@ -377,31 +255,22 @@ fn local_from(map: &TierMap, family: Family, class: RetentionClass) -> Hour {
     }
 }
 
-/// The first hour of which some tier keeps something of a class.
-fn first_kept_hour(map: &TierMap, class: RetentionClass) -> Hour {
-    let mut first = Hour::MAX;
-    for form in Form::ALL {
-        for resolution in Resolution::ALL {
-            let thresholds = map.thresholds(class, form, resolution);
-            first = first.min(thresholds.cold_lo.min(thresholds.hot_lo));
-        }
-    }
-    first
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use schemas::Day;
+    use schemas::time::HourRange;
+
     use super::*;
     use crate::locks::HourLocks;
-    use schemas::time::HourRange;
 
     const CLASS: RetentionClass = RetentionClass::DEFAULT;
 
     fn rise(map: &TierMap, to: Thresholds) -> Result<(), HotError> {
         let locks = Arc::new(HourLocks::default());
         let guard = locks.try_lock(HourRange { start: Hour(0), end: Hour(100) }).expect("free");
-        let what = (CLASS, Form::Raw1m, Resolution::Raw);
-        check_rise(map, what, map.thresholds(CLASS, Form::Raw1m, Resolution::Raw), to, &guard)
+        check_rise(map, (CLASS, Resolution::Raw), map.thresholds(CLASS, Form::Raw1m, Resolution::Raw), to, &guard)
     }
 
     #[test]

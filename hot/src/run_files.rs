@@ -2,7 +2,7 @@
 //!
 //! Deleting files heeds no snapshot, so whoever calls this has waited for the last reader (GC-1), or there is none yet.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rocksdb::{BottommostLevelCompaction, CompactOptions, WriteBatch};
 use schemas::keys::{Family, parse_run_key, run_epoch_prefix, sealed_hour_prefix};
@@ -11,11 +11,14 @@ use schemas::{Epoch, Hour, RetentionClass};
 use crate::cursor::{Access, Cursor, prefix_end};
 use crate::db::{Engine, Snapshot};
 use crate::error::{Context, HotError};
-use crate::publication::Runs;
+use crate::facts::Runs;
 
 /// Files of one family that may overlap in an hour before they are compacted. Each costs a read one more seek; compacting
 /// at once would rewrite the hour for every late point.
 const OVERLAPPING_FILES_MAX: usize = 4;
+
+/// Compacted earlier if the files beside the largest have a quarter of its bytes: about so much is superseded.
+const SUPERSEDED_SHARE: usize = 4;
 
 /// At start: drops runs that no fact names (a flush or a merge that a crash interrupted, a drop that it cut short).
 pub(crate) fn drop_unnamed(engine: &Engine, named: &Runs) -> Result<(), HotError> {
@@ -87,28 +90,60 @@ pub(crate) fn compact_overlapping(engine: &Engine, family: Family, hour: Hour) {
             return;
         }
     };
-    let mut hours_of_classes: BTreeSet<(RetentionClass, usize)> = BTreeSet::new();
-    for class in files.iter().filter(|file| file.column_family_name == name).filter_map(first_class) {
-        let prefix = sealed_hour_prefix(class, hour);
-        let holds_hour = |file: &&rocksdb::LiveFile| {
-            file.column_family_name == name
-                && file.start_key.as_ref().is_some_and(|start| start[..prefix.len().min(start.len())] <= prefix[..])
-                && file.end_key.as_ref().is_some_and(|end| end.as_slice() >= &prefix[..])
-        };
-        hours_of_classes.insert((class, files.iter().filter(holds_hour).count()));
+    let mut classes: BTreeMap<RetentionClass, Overlapping> = BTreeMap::new();
+    for file in files.iter().filter(|file| file.column_family_name == name) {
+        let (Some(start), Some(end)) = (&file.start_key, &file.end_key) else { continue };
+        // A file holds one class.
+        let Some(&class) = start.first() else { continue };
+        let prefix = sealed_hour_prefix(RetentionClass(class), hour);
+        if start[..prefix.len().min(start.len())] <= prefix[..] && end.as_slice() >= &prefix[..] {
+            classes.entry(RetentionClass(class)).or_default().add(file.size);
+        }
     }
     let mut options = CompactOptions::default();
     options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-    for (class, overlapping) in hours_of_classes {
-        if overlapping >= OVERLAPPING_FILES_MAX {
-            let prefix = sealed_hour_prefix(class, hour);
-            let end = prefix_end(&prefix);
-            engine.db().compact_range_cf_opt(&handle, Some(prefix.as_slice()), end.as_deref(), &options);
-            tracing::debug!(family = name, %hour, overlapping, "compacted an hour that was sealed repeatedly");
-        }
+    for (class, overlapping) in classes.into_iter().filter(|(_, overlapping)| overlapping.is_wasteful()) {
+        let prefix = sealed_hour_prefix(class, hour);
+        let end = prefix_end(&prefix);
+        engine.db().compact_range_cf_opt(&handle, Some(prefix.as_slice()), end.as_deref(), &options);
+        tracing::debug!(family = name, %hour, files = overlapping.files, "compacted an hour that was sealed repeatedly");
     }
 }
 
-fn first_class(file: &rocksdb::LiveFile) -> Option<RetentionClass> {
-    file.start_key.as_ref()?.first().map(|&class| RetentionClass(class))
+/// The files of a family that hold one hour of one class.
+#[derive(Debug, Default)]
+struct Overlapping {
+    files: usize,
+    bytes: usize,
+    largest: usize,
+}
+
+impl Overlapping {
+    fn add(&mut self, bytes: usize) {
+        self.files += 1;
+        self.bytes += bytes;
+        self.largest = self.largest.max(bytes);
+    }
+
+    fn is_wasteful(&self) -> bool {
+        self.files >= OVERLAPPING_FILES_MAX || (self.bytes - self.largest) * SUPERSEDED_SHARE >= self.largest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_is_compacted_when_much_of_it_is_superseded_or_in_many_files() {
+        let wasteful = |sizes: &[usize]| {
+            let mut overlapping = Overlapping::default();
+            sizes.iter().for_each(|&size| overlapping.add(size));
+            overlapping.is_wasteful()
+        };
+        assert!(!wasteful(&[1_000]));
+        assert!(!wasteful(&[1_000, 100]), "a few late points");
+        assert!(wasteful(&[1_000, 900]), "the hour written twice");
+        assert!(wasteful(&[1_000, 10, 10, 10]), "a seek each");
+    }
 }

@@ -8,17 +8,15 @@
 //! same reason. Until the record, old runs and the new files say the same.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use runtime::crash_point;
 use schemas::chunk::{ChunkDecoder, ChunkEncoder};
 use schemas::keys::{Family, parse_run_key, run_key};
-use schemas::meta::{self, MetaRecord, RunHour, RunRecord};
+use schemas::meta::{MetaKey, MetaRecord, RunHour, RunRecord};
 use schemas::{Epoch, Hour, Points, SeriesAddress};
 
 use crate::cursor::Access;
 use crate::error::HotError;
-use crate::facts::Change;
 use crate::run;
 use crate::staging::{Staged, TableWriter};
 use crate::store::Core;
@@ -49,8 +47,9 @@ impl Core {
         self.engine().sync_wal()?;
         staged.ingest(self.engine())?;
         crash_point("hot.merge.ingested");
-        self.record_merge(&epochs, into, record)?;
+        self.record_merge(&epochs, record)?;
         crash_point("hot.merge.recorded");
+        self.metrics().run_merges.inc();
         tracing::debug!(runs = epochs.len(), into = into.0, points, "merged runs");
         Ok(MergeOutcome::Merged { runs: epochs.len(), into, points })
     }
@@ -72,25 +71,12 @@ impl Core {
         Ok((writer.finish()?, record))
     }
 
-    fn record_merge(&self, epochs: &[Epoch], into: Epoch, record: RunRecord) -> Result<(), HotError> {
-        let engine = self.engine();
-        self.publication().record(
-            |_| {
-                let mut change = Change::default();
-                for &epoch in epochs {
-                    change.remove(engine, &meta::run_key(epoch));
-                }
-                change.put(engine, &MetaRecord::Run(record.clone()));
-                change.write(engine, "cannot record a merge of runs")
-            },
-            |state| {
-                let runs = state.runs_mut();
-                for epoch in epochs {
-                    runs.remove(epoch);
-                }
-                runs.insert(into, Arc::new(record.clone()));
-            },
-        )
+    fn record_merge(&self, epochs: &[Epoch], merged: RunRecord) -> Result<(), HotError> {
+        self.publication().record(self.engine(), "cannot record a merge of runs", |_, change| {
+            epochs.iter().for_each(|&epoch| change.forget(MetaKey::Run(epoch)));
+            change.put(MetaRecord::Run(merged));
+            Ok(())
+        })
     }
 }
 

@@ -16,14 +16,13 @@ mod output;
 use std::sync::Arc;
 
 use runtime::crash_point;
-use schemas::meta::{MetaRecord, quarantine_key};
-use schemas::tier_map::{ColdTable, DeltaVersions, Owner};
+use schemas::meta::{MetaKey, MetaRecord};
+use schemas::tier_map::{ColdTable, DeltaVersions};
 use schemas::time::HourRange;
-use schemas::{Epoch, Hour, MetricId, Points, Resolution, RetentionClass, SeriesAddress};
+use schemas::{Epoch, Hour, MetricId, Points, RetentionClass, SeriesAddress};
 
 use crate::cursor::Access;
 use crate::error::{BoxError, HotError};
-use crate::facts::Change;
 use crate::locks::HoursGuard;
 use crate::staging::Staged;
 use crate::store::Core;
@@ -70,7 +69,7 @@ impl HourSeal {
         let mut view = core.view();
         if in_head(&view) {
             drop(view);
-            core.flush()?;
+            core.flush_hour(hour)?;
             view = core.view();
         }
         let newer = |held: &schemas::meta::RunHour, epoch| {
@@ -92,15 +91,6 @@ impl HourSeal {
     /// The epoch that the hour will be sealed through.
     pub fn through(&self) -> Epoch {
         self.through
-    }
-
-    /// Metrics with newer points whose raw base Delta owns: `write` must be given the bases of the hour's series.
-    pub fn cold_metrics(&self) -> Vec<(RetentionClass, MetricId)> {
-        let cold = |&(class, metric): &(RetentionClass, MetricId)| {
-            let form = self.view.map().form(class, metric, self.hour.day());
-            self.view.map().owner(class, form, Resolution::Raw, self.hour) == Owner::Cold
-        };
-        self.metrics.iter().copied().filter(cold).collect()
     }
 
     /// The state that the seal merges.
@@ -148,7 +138,7 @@ impl HourSeal {
             families.push(family);
             crash_point(output::crash_point_of(family));
         }
-        self.record(archived.into_iter().collect())?;
+        self.record(&archived.into_iter().collect::<Vec<_>>())?;
         crash_point("hot.seal.published");
         let Self { core, guard, view, stats, hour, .. } = self;
         // Its snapshot would keep what the compaction is to remove.
@@ -161,39 +151,30 @@ impl HourSeal {
         Ok(stats)
     }
 
-    fn record(&self, archived: Vec<(RetentionClass, DeltaVersions)>) -> Result<(), HotError> {
-        let (engine, hour, through) = (self.core.engine(), self.hour, self.through);
+    fn record(&self, archived: &[(RetentionClass, DeltaVersions)]) -> Result<(), HotError> {
+        let (hour, through) = (self.hour, self.through);
         debug_assert!(self.guard.covers(hour));
-        self.core.publication().record(
-            |state| {
-                let mut change = Change::default();
-                change.put(engine, &MetaRecord::SealedThrough(hour, through));
-                for (class, _) in &archived {
-                    for table in ColdTable::DATA {
-                        change.put(engine, &MetaRecord::ArchivedThrough(table, *class, hour, through));
-                    }
+        self.core.publication().record(self.core.engine(), "cannot record a seal", |state, change| {
+            let map = &state.facts().map;
+            change.put(MetaRecord::SealedThrough(hour, through));
+            for (class, _) in archived {
+                for table in ColdTable::DATA {
+                    change.put(MetaRecord::ArchivedThrough(table, *class, hour, through));
                 }
-                if let Some((_, versions)) = archived.last() {
-                    change.put(engine, &MetaRecord::Delta(*versions));
-                }
-                if state.map().quarantined.contains_key(&hour) {
-                    change.remove(engine, &quarantine_key(hour));
-                }
-                change.write(engine, "cannot record a seal")?;
-                crash_point("hot.seal.recorded");
-                Ok(())
-            },
-            |state| {
-                let map = state.map_mut();
-                map.sealed_through.insert(hour, through);
-                map.quarantined.remove(&hour);
-                for (class, versions) in &archived {
-                    for table in ColdTable::DATA {
-                        map.archived_through.entry((table, *class)).or_default().insert(hour, through);
-                    }
-                    map.delta = *versions;
-                }
-            },
-        )
+            }
+            if !archived.is_empty() {
+                change.put(MetaRecord::Delta(newest(map.delta, archived)));
+            }
+            if map.quarantined.contains_key(&hour) {
+                change.forget(MetaKey::Quarantine(hour));
+            }
+            change.crash_when_recorded("hot.seal.recorded");
+            Ok(())
+        })
     }
+}
+
+/// The versions of the archive once these commits are recorded.
+fn newest(recorded: DeltaVersions, archived: &[(RetentionClass, DeltaVersions)]) -> DeltaVersions {
+    archived.iter().fold(recorded, |newest, (_, versions)| newest.newest(*versions))
 }

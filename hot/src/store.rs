@@ -1,23 +1,24 @@
 //! The store: its parts, its start, its threads, its end.
 //!
-//! open: families ─▶ orphans swept ─▶ facts ─▶ index ─▶ runs that no fact names dropped ─▶ logs replayed ─▶ committer
+//! open: families ─▶ orphans swept ─▶ facts ─▶ index ─▶ runs that no fact names dropped ─▶ logs replayed, all but the
+//! newest flushed ─▶ committer
 //!
-//! Threads: the *committer* (see `committer`), the *syncer* (`Durability::Normal`: the write-ahead log to disk each
-//! second), the *flusher* (flushes when an epoch is over its size or age). They end with the store; dropping it
-//! without [`Store::close`] leaves the logs to be replayed, as a crash would.
+//! Threads: the *committer* (see `committer`), the *syncer* (each second: the write-ahead log to disk in
+//! `Durability::Normal`, and a try whether writes that failed go again), the *flusher* (flushes when an epoch is over its
+//! size or age). They end with the store; dropping it without [`Store::close`] leaves the logs to be replayed, as a crash
+//! would. When one dies before its time the store takes no more points, and says so.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, RwLock};
-use runtime::Clock;
+use parking_lot::{Mutex, RwLock};
 use runtime::metrics::registry::Registry;
-use schemas::batch::MetricMetadata;
+use runtime::{Causes, Clock};
 use schemas::keys::Family;
 use schemas::reject::Appended;
 use schemas::time::HourRange;
-use schemas::{Hour, PointBatch, RetentionClass, TimestampMs};
+use schemas::{Epoch, Hour, PointBatch, RetentionClass, TimestampMs};
 
 use crate::committer::{self, CommitQueue};
 use crate::config::{Durability, StoreConfig};
@@ -36,7 +37,9 @@ use crate::retention::DropOutcome;
 use crate::run_merge::MergeOutcome;
 use crate::seal::HourSeal;
 use crate::staging::Staging;
+use crate::threads::{Stop, Vital};
 use crate::view::View;
+use crate::writable::{Unwritable, Writes};
 
 /// How often the write-ahead log is synced in [`Durability::Normal`], and how often the flusher looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
@@ -54,18 +57,19 @@ impl Store {
         let core = Arc::new(Core::open(config, clock)?);
         let store = Arc::new(Self { core: Arc::clone(&core), threads: Mutex::default() });
         store.spawn("hot-commit", committer::run)?;
-        if core.config.durability == Durability::Normal {
-            store.spawn("hot-sync", Core::run_syncer)?;
-        }
+        store.spawn("hot-sync", Core::run_syncer)?;
         if core.config.background_flush {
             store.spawn("hot-flush", Core::run_flusher)?;
         }
         Ok(store)
     }
 
-    fn spawn(&self, name: &str, run: impl FnOnce(&Core) + Send + 'static) -> Result<(), HotError> {
+    fn spawn(&self, name: &'static str, run: impl FnOnce(&Core) + Send + 'static) -> Result<(), HotError> {
         let core = Arc::clone(&self.core);
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&core));
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let _closes_the_queue = Vital { name, queue: &core.queue };
+            run(&core);
+        });
         let thread = thread.map_err(|source| HotError::Io { context: "cannot start a thread", source })?;
         self.threads.lock().push(thread);
         Ok(())
@@ -76,6 +80,11 @@ impl Store {
         self.core.append(batch)
     }
 
+    /// Whether points are taken, pressure aside; else why not.
+    pub fn check_writable(&self) -> Result<(), Unwritable> {
+        self.core.check_writable()
+    }
+
     /// One consistent state, for a whole query. Drop it soon: what it reads is kept until then.
     pub fn view(&self) -> Arc<View> {
         self.core.view()
@@ -84,11 +93,6 @@ impl Store {
     /// Which series there are.
     pub fn index(&self) -> &Index {
         &self.core.index
-    }
-
-    /// What senders said of a metric.
-    pub fn metadata(&self, metric: &str) -> Option<MetricMetadata> {
-        self.core.index.metadata(metric)
     }
 
     /// Names the life of this data in the archive: 32 hex digits, made with the directory.
@@ -114,9 +118,10 @@ impl Store {
         self.core.flush()
     }
 
-    /// Whether the active epoch is over its size or its age, or an ended one waits.
-    pub fn flush_due(&self) -> bool {
-        self.core.flush_due()
+    /// Writes everything that has ended into runs, the active epoch too if it is over its size or its age. The store does
+    /// so by itself with [`StoreConfig::background_flush`].
+    pub fn flush_due_epochs(&self) -> Result<FlushOutcome, HotError> {
+        self.core.flush_due_epochs()
     }
 
     /// Merges runs when more than eight of them hold an hour that is not through them.
@@ -210,7 +215,11 @@ pub(crate) struct Core {
     forms: Mutex<()>,
     /// Read by appends from the check of the floor until their points are in the head.
     intake: RwLock<()>,
-    incarnation: String,
+    incarnation: Arc<str>,
+    /// How group commits and syncs fare …
+    commit_writes: Writes,
+    /// … and how flushes do.
+    flush_writes: Writes,
     stop: Stop,
     metrics: HotMetrics,
 }
@@ -222,17 +231,14 @@ impl Core {
         let facts = Facts::load(&engine)?;
         let index = Index::load(engine.db(), config.limits)?;
         crate::run_files::drop_unnamed(&engine, &facts.runs)?;
-        let replayed = log::replay(&engine, &index, facts.checkpoint, clock.now_ms())?;
+        let logs = log::find(&engine, facts.checkpoint)?;
         let newest_run = facts.runs.keys().next_back().copied().unwrap_or_default();
-        let next = replayed.newest.max(newest_run).next();
+        let next = logs.newest.max(newest_run).next();
         engine.ensure_family(Family::Log(next))?;
-        let active = Arc::new(Generation::new(next));
-        let mut state = State::new(facts.map, facts.runs, active, facts.checkpoint);
-        state.ended = replayed.generations;
-        state.floors = Arc::new(facts.floors);
+        let incarnation = Arc::clone(&facts.incarnation);
+        let state = State::new(facts, Arc::new(Generation::new(next)));
         let publication = Publication::new(engine.db(), state);
-        tracing::info!(dir = %config.dir.display(), epoch = next.0, series = index.series_count(), "opened the hot store");
-        Ok(Self {
+        let core = Self {
             config,
             clock,
             staging,
@@ -244,11 +250,34 @@ impl Core {
             runs: Mutex::default(),
             forms: Mutex::default(),
             intake: RwLock::default(),
-            incarnation: facts.incarnation,
+            incarnation,
+            commit_writes: Writes::new("log"),
+            flush_writes: Writes::new("run"),
             stop: Stop::default(),
             metrics: HotMetrics::default(),
             engine,
-        })
+        };
+        core.replay(&logs.outstanding)?;
+        let (dir, series) = (core.config.dir.display(), core.index.series_count());
+        tracing::info!(%dir, epoch = next.0, series, "opened the hot store");
+        Ok(core)
+    }
+
+    /// Replays logs, oldest first. What is replayed becomes a run before the next is read: more than one is left only by
+    /// a crash in a flush, and they would add up if that came again and again.
+    fn replay(&self, logs: &[Epoch]) -> Result<(), HotError> {
+        for (replayed, &epoch) in logs.iter().enumerate() {
+            if replayed > 0
+                && self.config.background_flush
+                && let Err(error) = self.flush_ended_epochs()
+            {
+                // A full disk is no reason not to answer: it stays in memory, and the flusher tries again.
+                tracing::debug!(error = %Causes(&error), "a flush at the start failed");
+            }
+            let generation = Arc::new(log::replay(&self.engine, &self.index, epoch, self.now_ms())?);
+            self.publication.change(|state| state.ended.push(generation));
+        }
+        Ok(())
     }
 
     pub(crate) fn config(&self) -> &StoreConfig {
@@ -307,26 +336,27 @@ impl Core {
         &self.incarnation
     }
 
+    pub(crate) fn commit_writes(&self) -> &Writes {
+        &self.commit_writes
+    }
+
+    pub(crate) fn flush_writes(&self) -> &Writes {
+        &self.flush_writes
+    }
+
     pub(crate) fn metrics(&self) -> &HotMetrics {
         &self.metrics
     }
 
-    fn flush_due(&self) -> bool {
-        let view = self.view();
-        let [.., active] = view.generations() else { return false };
-        view.generations().len() > 1 || self.is_over(active)
-    }
-
-    fn is_over(&self, active: &Generation) -> bool {
-        let old = active
-            .first_arrival_ms()
-            .is_some_and(|first| self.now_ms().saturating_sub(first) >= self.config.epoch_age_max.0);
-        active.log_bytes() >= self.config.log_bytes_max || (old && !active.is_empty())
+    /// Whether an epoch that holds points has come to its size or its age.
+    pub(crate) fn is_over(&self, active: &Generation) -> bool {
+        let age_ms = active.first_arrival_ms().map_or(0, |first| self.now_ms().saturating_sub(first));
+        active.size() >= self.config.log_bytes_max || age_ms >= self.config.epoch_age_max.0
     }
 
     /// Called by the committer after each commit: cheap, and exact only about size.
     pub(crate) fn wake_flusher_if_due(&self, active: &Generation) {
-        if active.log_bytes() >= self.config.log_bytes_max {
+        if active.size() >= self.config.log_bytes_max {
             self.stop.wake();
         }
     }
@@ -334,62 +364,25 @@ impl Core {
     fn run_syncer(&self) {
         let mut seen = 0;
         while !self.stop.wait(TICK, &mut seen) {
-            if let Err(error) = self.engine.sync_wal() {
-                tracing::error!(%error, "the write-ahead log cannot be synced");
+            if self.commit_writes.trouble().is_some() {
+                // Notes its outcome itself: appends are refused until it succeeds.
+                self.commit_index().ok();
+            } else if self.config.durability == Durability::Normal {
+                self.commit_writes.note(&self.engine.sync_wal());
             }
         }
     }
 
     fn run_flusher(&self) {
-        // A lasting failure is logged once.
-        let mut failed_before = false;
         let mut seen = 0;
         while !self.stop.wait(TICK, &mut seen) {
-            if !self.flush_due() {
-                continue;
-            }
-            match self.flush() {
-                Ok(_) => failed_before = false,
-                Err(error) if !failed_before => {
-                    tracing::error!(%error, "a flush failed, and is tried again each second");
-                    failed_before = true;
-                }
-                Err(_) => {}
+            if let Err(error) = self.flush_due_epochs() {
+                // Logged where it is noted, once for a lasting failure; tried again each second.
+                tracing::debug!(error = %Causes(&error), "a flush failed");
             }
         }
     }
 }
 
-/// Tells background threads to end, or to look again before their tick.
-#[derive(Debug, Default)]
-struct Stop {
-    state: Mutex<StopState>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct StopState {
-    stopped: bool,
-    /// Counts wakes, so that a wake between two waits is not missed.
-    wakes: u64,
-}
-
-impl Stop {
-    fn stop(&self) {
-        self.state.lock().stopped = true;
-        self.changed.notify_all();
-    }
-
-    fn wake(&self) {
-        self.state.lock().wakes += 1;
-        self.changed.notify_all();
-    }
-
-    /// Waits for a stop, a wake that was not `seen`, or the end of `tick`; `true` for a stop.
-    fn wait(&self, tick: Duration, seen: &mut u64) -> bool {
-        let mut state = self.state.lock();
-        self.changed.wait_while_for(&mut state, |state| !state.stopped && state.wakes == *seen, tick);
-        *seen = state.wakes;
-        state.stopped
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -20,12 +20,13 @@ use schemas::{Epoch, Hour, RetentionClass, TierMap, TimestampMs};
 pub use contents::Contents;
 pub use overlay::Overlay;
 pub(crate) use scan::ChunkReader;
-pub use scan::{ScanStats, TimedMoments};
+pub use scan::{ScanStats, Timed};
 
 use crate::cursor::{Access, Cursor};
 use crate::db::Snapshot;
+use crate::facts::Runs;
 use crate::head::Generation;
-use crate::publication::{Runs, State};
+use crate::publication::State;
 use crate::readers::Ticket;
 
 /// See the module.
@@ -47,11 +48,11 @@ impl View {
         let generations = state.ended.iter().chain(std::iter::once(&state.active)).map(Arc::clone).collect();
         Self {
             snapshot,
-            map: Arc::clone(state.map()),
-            runs: Arc::clone(&state.runs),
+            map: Arc::clone(&state.facts().map),
+            runs: Arc::clone(&state.facts().runs),
             generations,
-            checkpoint: state.checkpoint,
-            floors: Arc::clone(&state.floors),
+            checkpoint: state.facts().checkpoint,
+            floors: Arc::clone(&state.facts().floors),
             number,
             _ticket: ticket,
         }
@@ -64,11 +65,6 @@ impl View {
 
     pub(crate) fn map_arc(&self) -> &Arc<TierMap> {
         &self.map
-    }
-
-    /// Hours with a base in RocksDB or sealed into Delta, with the epoch that the base is through.
-    pub fn sealed_hours(&self) -> Vec<(Hour, Epoch)> {
-        self.map.sealed_through.iter().map(|(&hour, &through)| (hour, through)).collect()
     }
 
     /// Hours with points newer than their base, with the newest epoch that has such points.
@@ -88,7 +84,7 @@ impl View {
     }
 
     /// Hours that some head generation holds points of.
-    pub fn head_hours(&self) -> BTreeSet<Hour> {
+    pub(crate) fn head_hours(&self) -> BTreeSet<Hour> {
         self.generations.iter().flat_map(|generation| generation.hours().into_keys()).collect()
     }
 

@@ -13,6 +13,8 @@ mod crashed;
 mod dropped;
 #[path = "store/interleaved.rs"]
 mod interleaved;
+#[path = "store/measured.rs"]
+mod measured;
 #[path = "store/merged.rs"]
 mod merged;
 #[path = "store/sealed.rs"]

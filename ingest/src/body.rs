@@ -109,7 +109,7 @@ fn unsnap(bytes: &[u8], limit: usize) -> Result<Vec<u8>, BodyError> {
         return Err(BodyError::TooLarge { limit });
     }
     if claimed > bytes.len().saturating_mul(SNAPPY_GROWTH_MAX) {
-        let what = format!("{} bytes cannot hold the {claimed} that the header claims", bytes.len());
+        let what = format!("a length of {} cannot hold the {claimed} bytes that the header claims", bytes.len());
         return Err(damaged(ContentEncoding::Snappy, what));
     }
     snap::raw::Decoder::new().decompress_vec(bytes).map_err(bad)

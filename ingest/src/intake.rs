@@ -38,12 +38,12 @@ pub trait Sink: Send + Sync {
 /// Why a sink took nothing.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum SinkError {
-    /// Try again; HTTP 503 with `Retry-After`.
-    #[error("the store is busy, try again in {} s", retry_after.as_secs_f64())]
-    Busy { retry_after: Duration },
-    /// HTTP 500.
-    #[error("the store failed: {0}")]
-    Failed(String),
+    /// A bound is reached, which `why` names; try again. HTTP 503 with `Retry-After`.
+    #[error("{why}")]
+    Busy { why: String, retry_after: Duration },
+    /// It can take nothing until somebody acts; `why` says what to do. HTTP 503 with `Retry-After`.
+    #[error("{why}")]
+    Unwritable { why: String, retry_after: Duration },
 }
 
 /// How a request speaks, for metrics.
@@ -133,7 +133,7 @@ impl IntakeError {
         match self {
             Self::Body(error) => error.is_retryable(),
             Self::Decode(error) => error.is_retryable(),
-            Self::Sink(SinkError::Busy { .. } | SinkError::Failed(_)) => true,
+            Self::Sink(SinkError::Busy { .. } | SinkError::Unwritable { .. }) => true,
         }
     }
 
@@ -141,7 +141,7 @@ impl IntakeError {
         match self {
             Self::Body(_) | Self::Decode(_) => "refused",
             Self::Sink(SinkError::Busy { .. }) => "busy",
-            Self::Sink(SinkError::Failed(_)) => "failed",
+            Self::Sink(SinkError::Unwritable { .. }) => "unwritable",
         }
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use runtime::metrics::metrics::counter::Counter;
 use runtime::metrics::metrics::family::Family;
-use runtime::metrics::metrics::histogram::{Histogram, exponential_buckets};
 use runtime::metrics::registry::{Registry, Unit};
+use runtime::{Durations, durations};
 
 use crate::decode::{Dropped, Rejections};
 use crate::intake::Protocol;
@@ -14,28 +14,15 @@ type ByProtocol = [(&'static str, &'static str); 1];
 type ByProtocolAndOther = [(&'static str, &'static str); 2];
 
 /// Counters of all protocols.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct IngestMetrics {
     requests: Family<ByProtocolAndOther, Counter>,
     accepted: Family<ByProtocol, Counter>,
     rejected: Family<ByProtocolAndOther, Counter>,
     dropped: Family<ByProtocolAndOther, Counter>,
     body_bytes: Family<ByProtocol, Counter>,
-    decode_seconds: Family<ByProtocol, Histogram>,
-}
-
-impl Default for IngestMetrics {
-    fn default() -> Self {
-        Self {
-            requests: Family::default(),
-            accepted: Family::default(),
-            rejected: Family::default(),
-            dropped: Family::default(),
-            body_bytes: Family::default(),
-            // 100 µs to 6.5 s: a remote-write request of some thousand samples to a body at the limit.
-            decode_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(1e-4, 4.0, 9))),
-        }
-    }
+    /// 100 µs to 6.5 s: a remote-write request of some thousand samples to a body at the limit.
+    decode_seconds: Family<ByProtocol, Durations<100, 17>>,
 }
 
 impl IngestMetrics {
@@ -50,12 +37,7 @@ impl IngestMetrics {
             Unit::Bytes,
             self.body_bytes.clone(),
         );
-        registry.register_with_unit(
-            "ingest_decode",
-            "Time to decode a request body",
-            Unit::Seconds,
-            self.decode_seconds.clone(),
-        );
+        durations::register(registry, "ingest_decode", "Time to decode a request body", &self.decode_seconds);
     }
 
     pub(crate) fn request(&self, protocol: Protocol, outcome: &'static str) {
@@ -65,7 +47,7 @@ impl IngestMetrics {
     pub(crate) fn decoded(&self, protocol: Protocol, bytes: usize, took: Duration) {
         let by = [("protocol", protocol.as_str())];
         self.body_bytes.get_or_create(&by).inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
-        self.decode_seconds.get_or_create(&by).observe(took.as_secs_f64());
+        self.decode_seconds.get_or_create(&by).observe(took);
     }
 
     pub(crate) fn points(&self, protocol: Protocol, accepted: u64, rejections: &Rejections, dropped: Dropped) {

@@ -2,9 +2,6 @@
 
 extern crate thermocline_ingest as ingest;
 
-use std::fs;
-use std::path::Path;
-
 #[path = "../../tests/fuzz/checks/body.rs"]
 mod body;
 #[path = "../../tests/fuzz/checks/decoded.rs"]
@@ -17,19 +14,10 @@ mod line_protocol;
 mod prom_text;
 #[path = "../../tests/fuzz/checks/remote_write.rs"]
 mod remote_write;
+#[path = "../../tests/fuzz/replay.rs"]
+mod replay;
 
-/// Gives every input of a target to its check, and every truncation of it.
-fn replay(target: &str, check: fn(&[u8])) {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(target);
-    let mut inputs = 0;
-    for entry in fs::read_dir(corpus).expect("the corpus is in the repository") {
-        let bytes = fs::read(entry.expect("readable").path()).expect("readable");
-        check(&bytes);
-        (0..bytes.len()).for_each(|len| check(&bytes[..len]));
-        inputs += 1;
-    }
-    assert!(inputs > 0, "an empty corpus tests nothing");
-}
+use replay::replay;
 
 #[test]
 fn no_body_of_the_corpus_breaks_decompression() {

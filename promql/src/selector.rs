@@ -128,7 +128,8 @@ impl Parser<'_> {
         }
         let mut out = Vec::with_capacity(self.matchers.len() + 1);
         out.extend(self.name.as_ref().map(|name| LabelMatcher::equal(METRIC_NAME, name.as_str())));
-        if out.is_empty() && self.matchers.iter().all(LabelMatcher::matches_absent) {
+        // A name in braces may be the empty string, which is what series without one have.
+        if out.iter().chain(&self.matchers).all(LabelMatcher::matches_absent) {
             return Err(self.error(whole, "vector selector must contain at least one non-empty matcher"));
         }
         out.extend(self.matchers);
@@ -211,6 +212,7 @@ mod tests {
             ("up[5m]", "1:3: parse error: unexpected \"[\""),
             ("up}", "1:3: parse error: unexpected right brace '}'"),
             ("{}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
+            ("{\"\"}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
             ("{a=~'.*'}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
             ("up{__name__='x'}", "1:1: parse error: metric name must not be set twice: \"up\" or \"x\""),
             ("up{'x'}", "1:4: parse error: metric name must not be set twice: \"up\" or \"x\""),

@@ -127,6 +127,7 @@ impl Engine {
     pub(crate) fn reader(&self, budget: Arc<Budget>) -> Arc<Reader> {
         let view = self.store.view();
         let provenance = ProvenanceCollector::new(view.map().version);
+        let counters = provenance.cold.clone();
         Arc::new(Reader {
             view,
             archive: Arc::clone(&self.archive),
@@ -134,6 +135,7 @@ impl Engine {
             budget,
             stop: Stop::default(),
             provenance,
+            counters,
         })
     }
 

@@ -3,7 +3,7 @@
 //! REST: matchers + range → series → granularity → routes → works → parts → buckets → answer + provenance   (`range`)
 //! SQL: text → plan → tables over the same routes and the same reads → batches + provenance                  (`sql`)
 //!
-//! Nouns: a *selection* is the series of a query; a *route* says which tier owns which part of a range; a *part* is what
+//! Nouns: a *selection* is the series of a query; a *route* says which tier owns which part of a range; *hours* are those in which data can be; a *part* is what
 //! one series' bucket, or the part of it in one hour, becomes; *provenance* is what is said with an answer.
 //!
 //! Invariants: ROUTE-1 (`router`), AGREE-1 (REST and SQL share `read`), TIME-1 (ranges are half-open, buckets are
@@ -13,6 +13,7 @@
 mod answer;
 mod engine;
 mod error;
+mod hours;
 mod limits;
 mod metrics;
 mod provenance;

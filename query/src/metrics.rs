@@ -40,6 +40,7 @@ pub struct QueryMetrics {
     queries: Family<Outcome, Counter>,
     tiers: Family<OfTier, Counter>,
     duration: Family<OfInterface, Histogram>,
+    hours: Counter,
     points: Counter,
     rows: Counter,
     bytes: Counter,
@@ -58,6 +59,7 @@ impl Default for QueryMetrics {
             queries: Family::default(),
             tiers: Family::default(),
             duration: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            hours: Counter::default(),
             points: Counter::default(),
             rows: Counter::default(),
             bytes: Counter::default(),
@@ -73,6 +75,7 @@ impl QueryMetrics {
         registry.register("queries", "Queries by interface and outcome", self.queries.clone());
         registry.register("query_tiers", "Queries that read a tier", self.tiers.clone());
         registry.register("query_duration_seconds", "How long queries took", self.duration.clone());
+        registry.register("query_hours_read", "Hours looked into for queries", self.hours.clone());
         registry.register("query_points_read", "Raw points decoded for queries", self.points.clone());
         registry.register("query_rows_read", "Rollup rows decoded for queries", self.rows.clone());
         registry.register("query_read_bytes", "Bytes read for queries", self.bytes.clone());
@@ -103,6 +106,7 @@ impl QueryMetrics {
             for tier in &provenance.tiers {
                 self.tiers.get_or_create(&OfTier { tier: tier.as_str() }).inc();
             }
+            self.hours.inc_by(provenance.hours_read);
             self.points.inc_by(provenance.points_read);
             self.rows.inc_by(provenance.rows_read);
             self.bytes.inc_by(provenance.bytes_read);

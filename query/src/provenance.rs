@@ -35,6 +35,8 @@ pub struct Provenance {
     pub data_version: u64,
     /// The largest relative error that a quantile of the answer may have; `None` where all values are exact.
     pub quantile_error: Option<f64>,
+    /// Hours looked into, as often as they were: once for each batch of series.
+    pub hours_read: u64,
     /// Points decoded, of raw data.
     pub points_read: u64,
     /// Rollup rows decoded.
@@ -83,6 +85,7 @@ pub(crate) fn resolution_name(width: DurationMs) -> &'static str {
 /// What the readers of a query meet, counted from many threads.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
+    hours: AtomicU64,
     points: AtomicU64,
     rows: AtomicU64,
     bytes: AtomicU64,
@@ -105,6 +108,11 @@ impl Tally {
         if stats.points > 0 || stats.rows > 0 {
             self.met(tier);
         }
+    }
+
+    /// Counts an hour that is looked into.
+    pub(crate) fn visited(&self) {
+        self.hours.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn met(&self, tier: Tier) {
@@ -188,6 +196,7 @@ impl ProvenanceCollector {
             segments: merged(told).into_iter().map(Told::into_segment).collect(),
             data_version: self.data_version,
             quantile_error: (error > 0.0).then_some(error),
+            hours_read: self.tally.hours.load(Ordering::Relaxed),
             points_read: self.tally.points.load(Ordering::Relaxed),
             rows_read: self.tally.rows.load(Ordering::Relaxed) + self.cold.rows(),
             bytes_read: self.tally.bytes.load(Ordering::Relaxed) + self.cold.bytes(),

@@ -2,6 +2,8 @@
 //!
 //! matchers → [`Selection`] → granularity → routes → works (hours × series) → parts → buckets → values or groups → series
 //!
+//! A selection of no series goes the same way: there is nothing to read, and the answer says what an answer would be like.
+//!
 //! Works are read in parallel, a few at a time, and their results are taken in order of time, so that of partial results
 //! only those of the current span of hours are in memory; of the answer, two numbers a point.
 
@@ -14,8 +16,7 @@ mod raw;
 use std::sync::Arc;
 use std::time::Instant;
 
-use schemas::rollup::{Moments, Rollup};
-use schemas::{DurationMs, MetricId, RetentionClass};
+use schemas::rollup::{Moments, Rollup, Totals};
 
 use crate::answer::RangeAnswer;
 use crate::error::QueryError;
@@ -23,7 +24,7 @@ use crate::limits::QueryLimits;
 use crate::provenance::Timings;
 use crate::read::{Question, Reader};
 use crate::request::{Agg, Fill, Granularity, RangeRequest};
-use crate::router::{Need, route};
+use crate::router::Need;
 use crate::selection::{Routes, Selection};
 use groups::Outputs;
 use output::Answer;
@@ -47,10 +48,6 @@ impl Asked<'_> {
         check(self.request)?;
         let selection = Arc::new(selection);
         self.reader.provenance.matched(selection.len());
-        if selection.len() == 0 {
-            self.tell_of_nothing();
-            return Ok(RangeAnswer { series: Vec::new(), truncated: 0, provenance: self.reader.provenance.snapshot() });
-        }
         let granularity = match self.request.granularity {
             Granularity::Auto => self.choose_granularity(&selection).await?,
             chosen => chosen,
@@ -72,30 +69,26 @@ impl Asked<'_> {
         Ok(RangeAnswer { series, truncated, provenance })
     }
 
-    /// Without series there is nothing to read, but still to say whether anything of the time is kept.
-    fn tell_of_nothing(&self) {
-        let need = match (self.request.granularity, self.request.granularity.width()) {
-            (Granularity::Raw, _) => Need::Points,
-            (_, width) => Need::Moments { width: width.unwrap_or(DurationMs::HOUR) },
-        };
-        let (class, metric) = (RetentionClass::DEFAULT, MetricId(u32::MAX));
-        let segments = route(self.reader.view.map(), class, metric, need, self.request.range);
-        self.reader.provenance.routed(need, &segments);
+    fn routes(&self, selection: &Selection, need: Need) -> Routes {
+        Routes::new(self.reader.view.map(), selection, need, self.request.range)
     }
 
-    /// The routes of a need, which is a question of it.
-    fn question(&self, selection: &Arc<Selection>, need: Need) -> Question {
-        let routes = Routes::new(self.reader.view.map(), selection, need, self.request.range);
-        Question { selection: Arc::clone(selection), routes: Arc::new(routes) }
+    async fn question(&self, selection: &Arc<Selection>, need: Need) -> Result<Question, QueryError> {
+        let routes = self.routes(selection, need);
+        let hours = self.reader.hours(selection, &routes).await?;
+        Ok(Question { selection: Arc::clone(selection), routes: Arc::new(routes), hours: Arc::new(hours) })
     }
 
     async fn buckets(&self, selection: &Arc<Selection>, need: Need) -> Result<Answer, QueryError> {
-        let question = self.question(selection, need);
+        let question = self.question(selection, need).await?;
         question.routes.tell(&self.reader.provenance);
         let outputs = Arc::new(Outputs::new(selection, self.request)?);
         let mut answer = Answer::new(Arc::clone(&outputs), self.reader.budget.share(), self.limits);
         match need {
             Need::Sketches { .. } => self.fold::<Rollup>(&question, &outputs, &mut answer).await?,
+            Need::Moments { .. } | Need::Points if self.request.agg.is_of_totals() => {
+                self.fold::<Totals>(&question, &outputs, &mut answer).await?;
+            }
             Need::Moments { .. } | Need::Points => self.fold::<Moments>(&question, &outputs, &mut answer).await?,
         }
         answer.fill(self.request.fill, &question.routes)?;

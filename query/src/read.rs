@@ -19,15 +19,17 @@ mod partial;
 use std::ops::Range;
 use std::sync::Arc;
 
-use ::cold::Archive;
+use ::cold::{Archive, ReadCounters};
 use hot::View;
 use runtime::CpuPool;
 use schemas::time::HourRange;
 
+pub(crate) use cold::ColdFiles;
 pub(crate) use part::{Part, Parts};
-pub(crate) use partial::{Partial, Summary, values_of};
+pub(crate) use partial::{Partial, RowSummary, Summary, values_of};
 
 use crate::error::QueryError;
+use crate::hours::Hours;
 use crate::limits::{Budget, Stop};
 use crate::provenance::ProvenanceCollector;
 use crate::selection::{Routes, Selection};
@@ -41,6 +43,8 @@ pub(crate) struct Reader {
     pub(crate) budget: Arc<Budget>,
     pub(crate) stop: Stop,
     pub(crate) provenance: Arc<ProvenanceCollector>,
+    /// What this reader reads of Delta; counted in the provenance as well.
+    pub(crate) counters: ReadCounters,
 }
 
 /// A piece of a query: some hours of some series.
@@ -56,9 +60,24 @@ pub(crate) struct Work {
 pub(crate) struct Question {
     pub(crate) selection: Arc<Selection>,
     pub(crate) routes: Arc<Routes>,
+    /// No other hour of the range is looked into.
+    pub(crate) hours: Arc<Hours>,
 }
 
 impl Reader {
+    /// The same for one of several scans of a query, so that what it reads of Delta is known apart from the others.
+    pub(crate) fn for_scan(&self) -> Self {
+        Self {
+            view: Arc::clone(&self.view),
+            archive: Arc::clone(&self.archive),
+            pool: self.pool.clone(),
+            budget: Arc::clone(&self.budget),
+            stop: self.stop.clone(),
+            provenance: Arc::clone(&self.provenance),
+            counters: self.counters.part(),
+        }
+    }
+
     /// Reads a piece of work and hands its parts, sorted by series and time, to `finish`, on the CPU pool.
     pub(crate) async fn read<P: Partial, T: Send + 'static>(
         self: &Arc<Self>,

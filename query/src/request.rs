@@ -69,6 +69,8 @@ pub enum Granularity {
 }
 
 impl Granularity {
+    const ALL: [Self; 5] = [Self::Raw, Self::Minute, Self::Hour, Self::Day, Self::Auto];
+
     /// The width of a bucket; `None` where there are none (raw) or it is not known yet (auto).
     pub fn width(self) -> Option<DurationMs> {
         match self {
@@ -100,10 +102,7 @@ impl FromStr for Granularity {
     type Err = QueryError;
 
     fn from_str(text: &str) -> Result<Self, QueryError> {
-        [Self::Raw, Self::Minute, Self::Hour, Self::Day, Self::Auto]
-            .into_iter()
-            .find(|granularity| granularity.as_str() == text)
-            .ok_or_else(|| unknown("granularity", text, "raw, 1m, 1h, 1d, auto"))
+        named("granularity", text, &Self::ALL.map(|granularity| (granularity.as_str(), granularity)))
     }
 }
 
@@ -143,6 +142,11 @@ impl Agg {
         ("increase", Self::Increase),
     ];
 
+    /// Whether [`Totals`](schemas::rollup::Totals) are all it needs.
+    pub(crate) fn is_of_totals(self) -> bool {
+        matches!(self, Self::Avg | Self::Min | Self::Max | Self::Sum | Self::Count)
+    }
+
     /// Whether the aggregate of a single point is its value, so that raw points may stand for buckets of one.
     pub(crate) fn keeps_single_points(self) -> bool {
         !matches!(self, Self::Count | Self::Rate | Self::Increase)
@@ -153,10 +157,7 @@ impl FromStr for Agg {
     type Err = QueryError;
 
     fn from_str(text: &str) -> Result<Self, QueryError> {
-        let found = Self::NAMES.iter().find(|(name, _)| *name == text).map(|(_, agg)| *agg);
-        found.ok_or_else(|| {
-            unknown("agg", text, "avg, min, max, sum, count, first, last, p50, p90, p95, p99, rate, increase")
-        })
+        named("agg", text, &Self::NAMES)
     }
 }
 
@@ -171,6 +172,9 @@ pub enum GroupAgg {
 }
 
 impl GroupAgg {
+    const NAMES: [(&'static str, Self); 5] =
+        [("sum", Self::Sum), ("avg", Self::Avg), ("min", Self::Min), ("max", Self::Max), ("count", Self::Count)];
+
     /// The same, of values as if they were points.
     pub(crate) fn of_values(self) -> Agg {
         match self {
@@ -187,14 +191,7 @@ impl FromStr for GroupAgg {
     type Err = QueryError;
 
     fn from_str(text: &str) -> Result<Self, QueryError> {
-        match text {
-            "sum" => Ok(Self::Sum),
-            "avg" => Ok(Self::Avg),
-            "min" => Ok(Self::Min),
-            "max" => Ok(Self::Max),
-            "count" => Ok(Self::Count),
-            _ => Err(unknown("group_agg", text, "sum, avg, min, max, count")),
-        }
+        named("group_agg", text, &Self::NAMES)
     }
 }
 
@@ -209,21 +206,24 @@ pub enum Fill {
     Previous,
 }
 
+impl Fill {
+    const NAMES: [(&'static str, Self); 3] = [("none", Self::None), ("null", Self::Null), ("previous", Self::Previous)];
+}
+
 impl FromStr for Fill {
     type Err = QueryError;
 
     fn from_str(text: &str) -> Result<Self, QueryError> {
-        match text {
-            "none" => Ok(Self::None),
-            "null" => Ok(Self::Null),
-            "previous" => Ok(Self::Previous),
-            _ => Err(unknown("fill", text, "none, null, previous")),
-        }
+        named("fill", text, &Self::NAMES)
     }
 }
 
-fn unknown(parameter: &str, text: &str, known: &str) -> QueryError {
-    QueryError::BadRequest(format!("unknown {parameter} {text:?}: it may be {known}"))
+/// What a parameter's word stands for.
+fn named<T: Copy>(parameter: &str, text: &str, names: &[(&'static str, T)]) -> Result<T, QueryError> {
+    names.iter().find(|(name, _)| *name == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+        QueryError::BadRequest(format!("unknown {parameter} {text:?}: it may be {}", known.join(", ")))
+    })
 }
 
 #[cfg(test)]

@@ -144,13 +144,21 @@ impl Router<'_> {
         }
         let mut start = piece.start;
         while start < piece.end {
-            let day: Day = start.day();
-            let end = day.hours().end.min(piece.end);
-            let form = self.map.form(self.class, self.metric, day);
+            let decided = self.decided_from(start.day()).map_or(piece.end, |day| day.hours().start);
+            let decided = decided.clamp(start, piece.end);
+            push(out, HourRange { start, end: decided }, within, raw1m);
+            let end = decided.day().hours().end.min(piece.end);
+            let form = self.map.form(self.class, self.metric, decided.day());
             let source = if form == Form::Raw { raw } else { raw1m };
-            push(out, HourRange { start, end }, within, source);
+            push(out, HourRange { start: decided, end }, within, source);
             start = end;
         }
+    }
+
+    /// The first day from `day` on that the map has forms of. All before count as identity, and may be very many.
+    fn decided_from(&self, day: Day) -> Option<Day> {
+        let mut decided = self.map.forms.range((self.class, day, MetricId(0))..).map(|(key, _)| *key);
+        decided.next().filter(|(class, ..)| *class == self.class).map(|(_, day, _)| day)
     }
 
     /// The source of an hour, for a metric of `form`.

@@ -14,6 +14,9 @@ use schemas::{DurationMs, Hour, MetricId, RetentionClass, SeriesAddress, SeriesI
 use crate::provenance::ProvenanceCollector;
 use crate::router::{Need, Segment, Source, route};
 
+/// Stands for the metric of a selection that has none.
+const UNKNOWN_METRIC: MetricId = MetricId(u32::MAX);
+
 /// Series, sorted by address, cut into groups that are routed alike.
 #[derive(Debug)]
 pub(crate) struct Selection {
@@ -105,7 +108,7 @@ pub(crate) struct Routes {
     pub(crate) need: Need,
     /// The range, aligned to the need's buckets and cut to what storage can address.
     pub(crate) range: TimeRange,
-    /// Segments of each group, in order.
+    /// Segments of each group, in order; of an empty selection, those that a metric nobody has sent would have.
     groups: Vec<Vec<Segment>>,
 }
 
@@ -114,7 +117,12 @@ impl Routes {
         let aligned = if need == Need::Points { range } else { range.align_outward(need.width()) };
         let range = crate::router::addressable().intersect(aligned).unwrap_or(range);
         let of = |group: &MetricGroup| route(map, group.class, group.metric, need, range);
-        Self { need, range, groups: selection.groups().iter().map(of).collect() }
+        let mut groups: Vec<Vec<Segment>> = selection.groups().iter().map(of).collect();
+        if groups.is_empty() {
+            // Nothing will be read, but the answer still says whether anything of the time is kept.
+            groups.push(route(map, RetentionClass::DEFAULT, UNKNOWN_METRIC, need, range));
+        }
+        Self { need, range, groups }
     }
 
     /// The width at which stored data is cut before parts are combined: a bucket's, but at most an hour, since an

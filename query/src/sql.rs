@@ -6,7 +6,9 @@
 //! time within the limits. The result is a stream; its provenance is whole once the stream has ended.
 //! Not here: rendering of batches (`server`).
 
+mod allowed;
 mod answer;
+mod let_go;
 mod pushdown;
 mod rows;
 mod scan;
@@ -24,7 +26,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{SendableRecordBatchStream, execute_stream};
-use datafusion::prelude::{SQLOptions, SessionConfig};
+use datafusion::prelude::SessionConfig;
 
 pub use answer::SqlAnswer;
 
@@ -32,6 +34,7 @@ use crate::engine::{Admitted, Engine};
 use crate::error::QueryError;
 use crate::limits::Budget;
 use crate::read::Reader;
+use let_go::LetGo;
 use series::SeriesTable;
 use table::{Kind, MetricTable};
 
@@ -61,8 +64,10 @@ pub(crate) async fn run(
 
 /// Plans a query and starts it, on the thread that will compute it.
 async fn start(state: SessionState, query: String) -> Result<SendableRecordBatchStream, QueryError> {
-    let logical = state.create_logical_plan(&query).await?;
-    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&logical)?;
+    let statement = state.sql_to_statement(&query, &state.config_options().sql_parser.dialect)?;
+    allowed::check_statement(&statement)?;
+    let logical = state.statement_to_plan(statement).await?;
+    allowed::check_plan(&logical)?;
     let physical = state.create_physical_plan(&logical).await?;
     Ok(execute_stream(physical, state.task_ctx())?)
 }
@@ -79,6 +84,7 @@ fn session(engine: &Arc<Engine>, reader: &Arc<Reader>) -> Result<SessionState, Q
         .with_config(config)
         .with_runtime_env(runtime(engine.limits.memory_bytes / 2)?)
         .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(LetGo::new(reader.stop.clone())))
         .build();
     state.mark_start_execution();
     state.execution_props_mut().query_execution_start_time = DateTime::from_timestamp_millis(engine.clock.now_ms());
@@ -103,6 +109,10 @@ fn runtime(memory_bytes: u64) -> Result<Arc<RuntimeEnv>, QueryError> {
 /// What a failure of DataFusion means to the asker.
 impl From<DataFusionError> for QueryError {
     fn from(error: DataFusionError) -> Self {
+        if cold::is_store_away(&error) {
+            let context = "reading the cold tier failed".to_owned();
+            return Self::Internal { context, retryable: true, source: Some(Box::new(error)) };
+        }
         match error {
             DataFusionError::External(inner) => match inner.downcast::<Self>() {
                 Ok(ours) => *ours,
@@ -124,7 +134,7 @@ impl From<DataFusionError> for QueryError {
                 "the query needs more memory than limits.query_memory allows: {what}; narrow it by time, metric or labels"
             )),
             DataFusionError::Internal(what) => Self::internal(what),
-            DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
+            DataFusionError::ObjectStore(_) | DataFusionError::ParquetError(_) | DataFusionError::IoError(_) => {
                 let source: Box<dyn std::error::Error + Send + Sync> = Box::new(error);
                 Self::Internal { context: "reading failed".to_owned(), retryable: true, source: Some(source) }
             }

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::AbortOnDropHandle;
 
 /// A bounded share of the machine for CPU work.
 #[derive(Debug, Clone)]
@@ -52,15 +53,20 @@ impl CpuPool {
         job: impl FnOnce() -> T + Send + 'static,
         place: OwnedSemaphorePermit,
     ) -> T {
-        let turn = Arc::clone(&self.turns).acquire_owned().await.expect("the semaphore is never closed");
-        let pool = self.name;
-        let done = tokio::task::spawn_blocking(move || {
-            // Held by the job itself: its caller may go away (a client that left) while it runs.
-            let _held = (place, turn);
-            tracing::trace!(pool, "job begins");
-            job()
-        });
-        match done.await {
+        let (turns, pool) = (Arc::clone(&self.turns), self.name);
+        // A task of its own: a free thread must not stay idle until the caller, who may be folding what earlier jobs
+        // gave, is polled again.
+        let queued = AbortOnDropHandle::new(tokio::spawn(async move {
+            let turn = turns.acquire_owned().await.expect("the semaphore is never closed");
+            tokio::task::spawn_blocking(move || {
+                // Held by the job itself: its caller may go away (a client that left) while it runs.
+                let _held = (place, turn);
+                tracing::trace!(pool, "job begins");
+                job()
+            })
+            .await
+        }));
+        match queued.await.and_then(|done| done) {
             Ok(value) => value,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }

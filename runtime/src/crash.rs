@@ -1,14 +1,28 @@
-//! Crash points: named places at which a crash test kills the process, exactly as `kill -9` would.
+//! Crash points: named places at which a crash test kills the process, exactly as `kill -9` would, or a task, by a panic.
 //!
 //! Built in only with the feature `failpoints`; then `FAILPOINTS="hot.flush.synced=3;hot.seal.written=1"` kills the
 //! process with SIGKILL when `hot.flush.synced` is passed for the third time, or `hot.seal.written` for the first.
-//! The one action needed is death, so this stands here instead of a general fault-injection crate.
+//! Death is the only action needed, so this stands here instead of a general fault-injection crate.
 
 /// Passes a crash point. Costs nothing without the feature.
 #[inline]
 pub fn crash_point(name: &'static str) {
     #[cfg(feature = "failpoints")]
-    armed::pass(name);
+    if armed::is_fatal(name) {
+        armed::kill_self();
+    }
+    #[cfg(not(feature = "failpoints"))]
+    let _ = name;
+}
+
+/// Passes a place at which only the task that passes it dies. Armed as [`crash_point`] is.
+///
+/// # Panics
+/// When `FAILPOINTS` says so.
+#[inline]
+pub fn panic_point(name: &'static str) {
+    #[cfg(feature = "failpoints")]
+    assert!(!armed::is_fatal(name), "the panic point {name} was armed");
     #[cfg(not(feature = "failpoints"))]
     let _ = name;
 }
@@ -30,11 +44,10 @@ mod armed {
 
     static FUSES: OnceLock<Fuses> = OnceLock::new();
 
-    pub(super) fn pass(name: &str) {
+    /// Counts a pass; whether it is the fatal one.
+    pub(super) fn is_fatal(name: &str) -> bool {
         let fuses = FUSES.get_or_init(|| Mutex::new(parse(&std::env::var("FAILPOINTS").unwrap_or_default())));
-        if burn(&mut fuses.lock(), name) {
-            kill_self();
-        }
+        burn(&mut fuses.lock(), name)
     }
 
     /// `name=passes;…`; what does not parse arms nothing.
@@ -53,7 +66,7 @@ mod armed {
         *left == 0
     }
 
-    fn kill_self() -> ! {
+    pub(super) fn kill_self() -> ! {
         let myself = rustix::process::getpid();
         rustix::process::kill_process(myself, rustix::process::Signal::KILL).expect("a process may kill itself");
         // The signal is on its way; nothing after the crash point may run.

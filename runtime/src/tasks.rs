@@ -1,11 +1,13 @@
 //! Named tasks and ordered shutdown.
 //!
 //! Stages end in order: first intake, then work, then storage. A stage's tasks are told to stop by its token, and the
-//! next stage is told only when they have ended, so nothing is asked of a part that is already gone.
+//! next stage is told only when they have ended, so nothing is asked of a part that is already gone. A task that the
+//! process cannot do without is *vital*: whoever waits at [`Tasks::lost`] learns that one ended before its time.
 
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +28,23 @@ const STAGES: [Stage; 3] = [Stage::Intake, Stage::Work, Stage::Storage];
 #[derive(Debug, Default)]
 pub struct Tasks {
     stages: [(CancellationToken, TaskTracker); 3],
+    /// The first vital task that ended by itself.
+    lost: watch::Sender<Option<&'static str>>,
+}
+
+/// Held by a vital task: tells its end, also by a panic, unless it was told to end.
+struct Vital {
+    name: &'static str,
+    told: CancellationToken,
+    lost: watch::Sender<Option<&'static str>>,
+}
+
+impl Drop for Vital {
+    fn drop(&mut self) {
+        if !self.told.is_cancelled() {
+            self.lost.send_if_modified(|lost| lost.replace(self.name).is_none());
+        }
+    }
 }
 
 impl Tasks {
@@ -49,6 +68,29 @@ impl Tasks {
             task.await;
             tracing::debug!(task = name, "task ended");
         }));
+    }
+
+    /// As [`Self::spawn`], for a task that the process cannot do without.
+    pub fn spawn_vital<F>(&self, stage: Stage, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let vital = Vital { name, told: self.token(stage), lost: self.lost.clone() };
+        self.spawn(stage, name, async move {
+            let _told_when_dropped = vital;
+            task.await;
+        });
+    }
+
+    /// Waits until a vital task has ended, or panicked, before it was told to end; its name.
+    pub async fn lost(&self) -> &'static str {
+        let mut lost = self.lost.subscribe();
+        loop {
+            if let Some(name) = *lost.borrow_and_update() {
+                return name;
+            }
+            lost.changed().await.expect("the sender lives as long as these tasks");
+        }
     }
 
     /// Ends stage after stage; gives each at most `patience`, then goes on and says so.
@@ -85,5 +127,25 @@ mod tests {
         }
         tasks.shut_down(Duration::from_secs(10)).await;
         assert_eq!(*ended.lock(), STAGES);
+    }
+
+    #[tokio::test]
+    async fn a_vital_task_that_ends_or_panics_by_itself_is_missed() {
+        let returning = Tasks::new();
+        returning.spawn_vital(Stage::Work, "returns", async {});
+        assert_eq!(returning.lost().await, "returns");
+        let panicking = Tasks::new();
+        panicking.spawn_vital(Stage::Intake, "panics", async { panic!("on purpose") });
+        assert_eq!(panicking.lost().await, "panics");
+    }
+
+    #[tokio::test]
+    async fn a_vital_task_that_was_told_to_end_is_not_missed() {
+        let tasks = Tasks::new();
+        let token = tasks.token(Stage::Work);
+        tasks.spawn_vital(Stage::Work, "obeys", async move { token.cancelled().await });
+        tasks.spawn(Stage::Work, "ends early, and nobody minds", async {});
+        tasks.shut_down(Duration::from_secs(10)).await;
+        assert_eq!(*tasks.lost.borrow(), None);
     }
 }

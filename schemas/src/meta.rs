@@ -80,6 +80,18 @@ pub enum MetaRecord {
     /// Older points of the class are refused.
     IntakeFloor(RetentionClass, Hour),
     Delta(DeltaVersions),
+    /// The version of the tier map that the facts make; written with each that changes the map.
+    MapVersion(u64),
+}
+
+/// What a fact is about that may cease to be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetaKey {
+    Run(Epoch),
+    SealedThrough(Hour),
+    ArchivedThrough(ColdTable, RetentionClass, Hour),
+    Form(RetentionClass, Day, MetricId),
+    Quarantine(Hour),
 }
 
 const FORMAT: u8 = 0x00;
@@ -93,6 +105,22 @@ const FORM: u8 = 0x07;
 const QUARANTINE: u8 = 0x08;
 const INTAKE_FLOOR: u8 = 0x09;
 const DELTA: u8 = 0x0a;
+const MAP_VERSION: u8 = 0x0b;
+
+impl MetaKey {
+    /// The key of the record.
+    pub fn bytes(self) -> Vec<u8> {
+        match self {
+            Self::Run(epoch) => with_u32s(vec![RUN], &[epoch.0]),
+            Self::SealedThrough(hour) => with_u32s(vec![SEALED], &[hour.0]),
+            Self::ArchivedThrough(table, class, hour) => {
+                with_u32s(vec![ARCHIVED, table_code(table), class.0], &[hour.0])
+            }
+            Self::Form(class, day, metric) => with_u32s(vec![FORM, class.0], &[day.0, metric.0]),
+            Self::Quarantine(hour) => with_u32s(vec![QUARANTINE], &[hour.0]),
+        }
+    }
+}
 
 impl MetaRecord {
     /// The key: what the fact is about.
@@ -101,16 +129,17 @@ impl MetaRecord {
             Self::Format(_) => vec![FORMAT],
             Self::Incarnation(_) => vec![INCARNATION],
             Self::Checkpoint(_) => vec![CHECKPOINT],
-            Self::Run(run) => run_key(run.epoch),
-            Self::SealedThrough(hour, _) => sealed_key(*hour),
-            Self::ArchivedThrough(table, class, hour, _) => archived_key(*table, *class, *hour),
+            Self::Run(run) => MetaKey::Run(run.epoch).bytes(),
+            Self::SealedThrough(hour, _) => MetaKey::SealedThrough(*hour).bytes(),
+            Self::ArchivedThrough(table, class, hour, _) => MetaKey::ArchivedThrough(*table, *class, *hour).bytes(),
             Self::Thresholds(class, form, resolution, _) => {
                 vec![THRESHOLDS, class.0, form_code(*form), resolution_code(*resolution)]
             }
-            Self::Form(class, day, metric, _) => form_key(*class, *day, *metric),
-            Self::Quarantine(hour, _) => quarantine_key(*hour),
+            Self::Form(class, day, metric, _) => MetaKey::Form(*class, *day, *metric).bytes(),
+            Self::Quarantine(hour, _) => MetaKey::Quarantine(*hour).bytes(),
             Self::IntakeFloor(class, _) => vec![INTAKE_FLOOR, class.0],
             Self::Delta(_) => vec![DELTA],
+            Self::MapVersion(_) => vec![MAP_VERSION],
         }
     }
 
@@ -136,6 +165,7 @@ impl MetaRecord {
                     put_uvarint(&mut out, versions.get(table).map_or(0, |version| version.saturating_add(1)));
                 }
             }
+            Self::MapVersion(version) => put_uvarint(&mut out, *version),
         }
         out
     }
@@ -154,31 +184,6 @@ impl MetaRecord {
         }
         Ok(record)
     }
-}
-
-/// The key of a run's record, to remove it.
-pub fn run_key(epoch: Epoch) -> Vec<u8> {
-    with_u32s(vec![RUN], &[epoch.0])
-}
-
-/// The key of an hour's seal.
-pub fn sealed_key(hour: Hour) -> Vec<u8> {
-    with_u32s(vec![SEALED], &[hour.0])
-}
-
-/// The key of an hour's quarantine, to lift it.
-pub fn quarantine_key(hour: Hour) -> Vec<u8> {
-    with_u32s(vec![QUARANTINE], &[hour.0])
-}
-
-/// The key of an hour's archive.
-pub fn archived_key(table: ColdTable, class: RetentionClass, hour: Hour) -> Vec<u8> {
-    with_u32s(vec![ARCHIVED, table_code(table), class.0], &[hour.0])
-}
-
-/// The key of a metric's form on a day, to forget it with the day.
-pub fn form_key(class: RetentionClass, day: Day, metric: MetricId) -> Vec<u8> {
-    with_u32s(vec![FORM, class.0], &[day.0, metric.0])
 }
 
 fn with_u32s(mut key: Vec<u8>, numbers: &[u32]) -> Vec<u8> {
@@ -223,6 +228,7 @@ fn decode_kind(kind: u8, about: &[u8], value: &mut Reader<'_>) -> Result<Option<
             }
             MetaRecord::Delta(versions)
         }
+        (MAP_VERSION, []) => MetaRecord::MapVersion(value.uvarint()?),
         _ => return Ok(None),
     };
     Ok(Some(record))

@@ -106,7 +106,9 @@ impl DataFile {
     /// Reads the last segment of `path`.
     pub fn parse(path: &str) -> Result<Self, PathError> {
         let name = path.rsplit('/').next().unwrap_or(path);
-        Self::parse_name(name).ok_or_else(|| PathError::NotOurs(path.to_owned()))
+        // Only the form that `Display` writes, so that two names never mean one file.
+        let file = Self::parse_name(name).filter(|file| file.to_string() == name);
+        file.ok_or_else(|| PathError::NotOurs(path.to_owned()))
     }
 
     fn parse_name(name: &str) -> Option<Self> {

@@ -1,7 +1,7 @@
 //! The rollup of one series over a span of time: the same value as a chunk's statistics, a stored bucket's content
 //! and the partial result at a tier boundary.
 //!
-//! points ─▶ [`Moments`] (fixed size) + [`Sketch`] (bins) = [`Rollup`] ─combine, in time order─▶ Rollup of the whole
+//! points ─▶ [`Moments`] (fixed size; [`Totals`] are the part that most questions ask for) + [`Sketch`] (bins) = [`Rollup`] ─combine, in time order─▶ Rollup of the whole
 //! points ─[`bucketize`]─▶ [`Bucket`] = edge (the point exactly at its start) + open interval ─[`fold_buckets`]─▶ coarser Bucket
 //!
 //! A monoid over time-ordered parts with [`Moments::EMPTY`] as the empty element (ROLL-2): any way of cutting a series
@@ -22,10 +22,12 @@ mod rate;
 mod table_row;
 #[cfg(test)]
 mod tests;
+mod totals;
 
-pub use bucket::{Bucket, BucketMoments, bucketize, fold_buckets, moments_by_bucket};
+pub use bucket::{Bucket, BucketMoments, aggregate_by_bucket, bucketize, fold_buckets};
 pub use moments::Moments;
 pub use table_row::{BucketRow, BucketRowError};
+pub use totals::{Aggregate, Totals};
 
 use crate::sketch::{Sketch, nearest_rank};
 

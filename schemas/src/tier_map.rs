@@ -152,12 +152,24 @@ impl DeltaVersions {
         };
         *slot = Some(version);
     }
+
+    /// The newer version of each table. Whoever commits learns the versions before others' commits are recorded, so
+    /// records may come in another order than commits; a recorded version never goes back.
+    #[must_use]
+    pub fn newest(self, other: Self) -> Self {
+        Self {
+            series: self.series.max(other.series),
+            raw: self.raw.max(other.raw),
+            rollup_1m: self.rollup_1m.max(other.rollup_1m),
+            rollup_1h: self.rollup_1h.max(other.rollup_1h),
+        }
+    }
 }
 
 /// The whole map. Changing it means making a new one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TierMap {
-    /// Counts publications: two answers with the same version saw the same map.
+    /// Counts changes, over restarts: two answers with the same version saw the same map.
     pub version: u64,
     /// Through which epoch each hour's base in RocksDB (and, for hours that Delta owns, in Delta) holds everything.
     pub sealed_through: BTreeMap<Hour, Epoch>,

@@ -312,13 +312,19 @@ impl HourRange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(pub u32);
 
+/// The hours of the `nth` span of so many. Numbers of days and weeks come from disk too, so it saturates.
+fn hours(nth: u32, length: u32) -> HourRange {
+    let start = nth.saturating_mul(length);
+    HourRange { start: Hour(start), end: Hour(start.saturating_add(length)) }
+}
+
 impl Day {
     pub fn containing(ts: TimestampMs) -> Self {
         Hour::containing(ts).day()
     }
 
     pub fn hours(self) -> HourRange {
-        HourRange { start: Hour(self.0 * 24), end: Hour((self.0 + 1) * 24) }
+        hours(self.0, 24)
     }
 
     /// Year, month (1–12) and day of month (1–31), by Howard Hinnant's `civil_from_days`.
@@ -350,7 +356,7 @@ pub struct Week(pub u32);
 
 impl Week {
     pub fn hours(self) -> HourRange {
-        HourRange { start: Hour(self.0 * WEEK_HOURS), end: Hour((self.0 + 1) * WEEK_HOURS) }
+        hours(self.0, WEEK_HOURS)
     }
 }
 

@@ -2,30 +2,28 @@
 
 extern crate thermocline_schemas as schemas;
 
-use std::fs;
-use std::path::Path;
-
 #[path = "../../tests/fuzz/checks/chunk.rs"]
 mod chunk;
+#[path = "../../tests/fuzz/checks/file_tags.rs"]
+mod file_tags;
+#[path = "../../tests/fuzz/checks/keys.rs"]
+mod keys;
 #[path = "../../tests/fuzz/checks/log_record.rs"]
 mod log_record;
 #[path = "../../tests/fuzz/checks/meta.rs"]
 mod meta;
+#[path = "../../tests/fuzz/checks/object_path.rs"]
+mod object_path;
+#[path = "../../tests/fuzz/replay.rs"]
+mod replay;
 #[path = "../../tests/fuzz/checks/rollup_row.rs"]
 mod rollup_row;
+#[path = "../../tests/fuzz/checks/series_record.rs"]
+mod series_record;
+#[path = "../../tests/fuzz/checks/sketch.rs"]
+mod sketch;
 
-/// Gives every input of a target to its check, and every truncation of it.
-fn replay(target: &str, check: fn(&[u8])) {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(target);
-    let mut inputs = 0;
-    for entry in fs::read_dir(corpus).expect("the corpus is in the repository") {
-        let bytes = fs::read(entry.expect("readable").path()).expect("readable");
-        check(&bytes);
-        (0..bytes.len()).for_each(|len| check(&bytes[..len]));
-        inputs += 1;
-    }
-    assert!(inputs > 0, "an empty corpus tests nothing");
-}
+use replay::replay;
 
 #[test]
 fn no_chunk_of_the_corpus_breaks_the_decoder() {
@@ -45,4 +43,29 @@ fn no_log_record_of_the_corpus_breaks_the_decoder() {
 #[test]
 fn no_meta_record_of_the_corpus_breaks_the_decoder() {
     replay("meta", meta::check);
+}
+
+#[test]
+fn no_key_of_the_corpus_breaks_the_parsers() {
+    replay("keys", keys::check);
+}
+
+#[test]
+fn no_series_record_of_the_corpus_breaks_the_decoders() {
+    replay("series_record", series_record::check);
+}
+
+#[test]
+fn no_object_path_of_the_corpus_breaks_the_parsers() {
+    replay("object_path", object_path::check);
+}
+
+#[test]
+fn no_file_tag_of_the_corpus_breaks_the_decoder() {
+    replay("file_tags", file_tags::check);
+}
+
+#[test]
+fn no_sketch_of_the_corpus_breaks_the_decoder() {
+    replay("sketch", sketch::check);
 }

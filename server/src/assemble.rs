@@ -70,7 +70,14 @@ pub(crate) fn cold_dir(data_dir: &std::path::Path) -> PathBuf {
 async fn store(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<hot::Store>> {
     let dir = store_dir(&config.data_dir);
     std::fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-    let mut store = hot::StoreConfig::new(&dir);
+    let store = store_config(config);
+    let opened = tokio::task::spawn_blocking(move || hot::Store::open(store, clock)).await?;
+    opened.with_context(|| format!("opening the hot store in {}", dir.display()))
+}
+
+/// What the hot store is told.
+pub(crate) fn store_config(config: &Config) -> hot::StoreConfig {
+    let mut store = hot::StoreConfig::new(store_dir(&config.data_dir));
     store.durability = match config.durability {
         Durability::Normal => hot::Durability::Normal,
         Durability::Sync => hot::Durability::Sync,
@@ -83,18 +90,17 @@ async fn store(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<hot
         new_per_day: config.limits.new_series_per_day,
         series_per_metric: config.limits.series_per_metric,
     };
-    let opened = tokio::task::spawn_blocking(move || hot::Store::open(store, clock)).await?;
-    opened.with_context(|| format!("opening the hot store in {}", dir.display()))
+    store
 }
 
 async fn archive(config: &Config, incarnation: &str) -> anyhow::Result<Arc<cold::Archive>> {
-    let url = if config.object_store.url.is_empty() {
+    let url = if config.object_store.url.value.is_empty() {
         let dir = cold_dir(&config.data_dir);
         std::fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
         let absolute = std::path::absolute(&dir).with_context(|| format!("finding {}", dir.display()))?;
         absolute.to_str().with_context(|| format!("{} is not UTF-8", dir.display()))?.to_owned()
     } else {
-        config.object_store.url.clone()
+        config.object_store.url.value.clone()
     };
     let node = config.node.clone().unwrap_or_else(|| default_node(incarnation));
     let options = config.object_store.options.clone();

@@ -69,13 +69,11 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 const QUIET: &str =
     "buoyant_kernel=warn,deltalake_core=warn,datafusion=warn,h2=warn,hyper=warn,reqwest=warn,rustls=warn";
 
-/// Sets up logging by a filter; a bare level is meant for this program, and leaves its libraries at WARN.
+/// Sets up logging by a filter; a bare level leaves the libraries at WARN.
 pub(crate) fn init_logging(level: &str, format: LogFormatName) -> anyhow::Result<()> {
     let format = match format {
         LogFormatName::Logfmt => LogFormat::Logfmt,
         LogFormatName::Json => LogFormat::Json,
     };
-    let bare = level.chars().all(|c| c.is_ascii_alphabetic());
-    let filter = if bare { format!("{level},{QUIET}") } else { level.to_owned() };
-    runtime::logging::init(&filter, format).map_err(anyhow::Error::msg)
+    runtime::logging::init(level, QUIET, format).map_err(anyhow::Error::msg)
 }

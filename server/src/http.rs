@@ -32,6 +32,7 @@ mod problem;
 mod prometheus_write;
 mod provenance;
 pub(crate) mod router;
+mod segment;
 mod self_metrics;
 mod sql;
 pub(crate) mod tiers;

@@ -30,23 +30,30 @@ use crate::commands::print;
 
 const EXAMPLES: &str = "\
 Examples:
-  thermocline loadgen --past 3d --hosts 50                   three past days of 50 hosts, as fast as they are taken
-  thermocline loadgen --hosts 1000 --rate 100000 --for 1m    live, at most 100,000 points a second
-  thermocline loadgen --workload cpu-only --protocol influx --past 1d --prebuilt --connections 8
-  thermocline loadgen --workload remote-write-series --from 2026-01-01T00:00:00Z --to 2026-01-01T06:00:00Z
+  thermocline loadgen --past 3d --hosts 50               three past days, as fast as they are taken
+  thermocline loadgen --hosts 1000 --every 1s --for 1m   live: 1000 hosts × 30 metrics each second
+  thermocline loadgen --hosts 5000 --metrics 100 --past 10m --rate 50000
+  thermocline loadgen --workload cpu-only --past 1d --prebuilt --connections 8
+  thermocline loadgen --workload remote-write-series --from 2026-11-20T00:00:00Z \\
+      --to 2026-11-20T06:00:00Z
 
-Without a past range it sends the present, a point a series every --every, until Ctrl-C or --for.";
+Each host sends a point of each metric every --every. Without a past range it is the present that
+is sent, until Ctrl-C or --for. Points older than a server keeps raw ones are refused, and those
+more than ten minutes ahead of its clock.";
 
 /// What the hosts of the fleet measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum WorkloadName {
-    /// 30 host metrics: gauges with two decimals, counters that reset now and then
+    /// 30 metrics a host: gauges with two decimals, counters that reset now and then
     Fleet,
     /// The `cpu-only` case of the time-series benchmark suite: 10 integer fields and 10 tags a host
     CpuOnly,
     /// 100 series a host that differ in labels, one sample each a request, as Prometheus sends them
     RemoteWriteSeries,
 }
+
+/// Metrics of a host, at most: its points of one time are one piece of a request.
+const METRICS_MAX: i64 = 100_000;
 
 /// How points are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -71,6 +78,10 @@ pub(crate) struct LoadgenArgs {
     /// Hosts in the fleet
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     hosts: u32,
+    /// Metrics of each host: the first of the workload's, or all of them repeated under numbered names (of
+    /// remote-write-series: with further paths) [default: all of the workload's; cpu-only has no others]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=METRICS_MAX))]
+    metrics: Option<u32>,
     /// Time between two points of a series
     #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration)]
     every: DurationMs,
@@ -122,7 +133,7 @@ enum Times {
 pub(crate) async fn run(args: LoadgenArgs) -> anyhow::Result<()> {
     let times = args.times(TimestampMs(SystemClock.now_ms()))?;
     ensure!(!args.prebuilt || matches!(times, Times::Past { .. }), "--prebuilt needs a past range (--past or --from)");
-    let fleet = Arc::new(Fleet::new(args.workload, args.seed));
+    let fleet = Arc::new(args.fleet()?);
     let sources = prepare(&args, &fleet, times).await?;
     let stop = CancellationToken::new();
     let bar = report::progress_bar(args.points(&fleet, times));
@@ -196,6 +207,16 @@ impl LoadgenArgs {
         })
     }
 
+    fn fleet(&self) -> anyhow::Result<Fleet> {
+        let fleet = Fleet::new(self.workload, self.metrics, self.seed);
+        let of_benchmark = Fleet::new(WorkloadName::CpuOnly, None, self.seed).metrics().len();
+        ensure!(
+            self.workload != WorkloadName::CpuOnly || fleet.metrics().len() == of_benchmark,
+            "--workload cpu-only has the {of_benchmark} metrics of the benchmark, no fewer and no more: leave --metrics out"
+        );
+        Ok(fleet)
+    }
+
     fn times(&self, now: TimestampMs) -> anyhow::Result<Times> {
         ensure!(self.every > DurationMs(0), "--every must be longer than nothing");
         let now = now.floor_to(self.every);
@@ -258,7 +279,7 @@ mod tests {
         let times = args.times(NOW).expect("valid");
         let (from, to) = (TimestampMs(1_742_218_200_000), TimestampMs(1_742_221_800_000));
         assert_eq!(times, Times::Past { from, to });
-        assert_eq!(args.points(&Fleet::new(args.workload, 1), times), Some(360 * 2 * 10));
+        assert_eq!(args.points(&args.fleet().expect("valid"), times), Some(360 * 2 * 10));
         assert_eq!(args.protocol(), ProtocolName::Influx);
     }
 
@@ -267,6 +288,17 @@ mod tests {
         let args = parse(&["--for", "1m"]).expect("valid");
         assert_eq!(args.times(NOW).expect("valid"), Times::Live { length: Some(DurationMs::MINUTE) });
         assert_eq!(args.protocol(), ProtocolName::RemoteWrite);
+    }
+
+    #[test]
+    fn the_benchmark_has_ten_metrics_and_the_others_as_many_as_wanted() {
+        let metrics = |words: &[&str]| parse(words).expect("valid").fleet().map(|fleet| fleet.metrics().len());
+        assert_eq!(metrics(&["--metrics", "250"]).expect("any"), 250);
+        assert_eq!(metrics(&["--workload", "remote-write-series", "--metrics", "5"]).expect("any"), 5);
+        assert_eq!(metrics(&["--workload", "cpu-only", "--metrics", "10"]).expect("its own"), 10);
+        let refused = metrics(&["--workload", "cpu-only", "--metrics", "11"]).expect_err("not the benchmark");
+        assert!(refused.to_string().contains("cpu-only has the 10 metrics"), "{refused}");
+        assert!(parse(&["--metrics", "0"]).is_err());
     }
 
     #[test]

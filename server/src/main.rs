@@ -13,6 +13,7 @@ mod config;
 mod demo;
 mod http;
 mod loadgen;
+mod open_files;
 mod telemetry;
 
 use std::process::ExitCode;

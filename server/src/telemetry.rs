@@ -13,9 +13,9 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use runtime::{Durations, durations};
 
 /// The media type of OpenMetrics.
 pub(crate) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -30,27 +30,14 @@ pub(crate) struct HandledLabels {
 }
 
 /// What the HTTP server counts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct HttpMetrics {
-    pub(crate) duration: Family<HandledLabels, Histogram>,
+    /// 0.5 ms to 32 s: an append that waits for nobody, up to the query timeout.
+    pub(crate) duration: Family<HandledLabels, Durations<500, 17>>,
     pub(crate) in_flight: Gauge,
     pub(crate) connections: Gauge,
     pub(crate) refused: Counter,
     pub(crate) panics: Counter,
-}
-
-impl Default for HttpMetrics {
-    fn default() -> Self {
-        // 0.5 ms to 32 s: an append that waits for nobody, up to the query timeout.
-        let duration = || Histogram::new(exponential_buckets(0.000_5, 2.0, 17));
-        Self {
-            duration: Family::new_with_constructor(duration),
-            in_flight: Gauge::default(),
-            connections: Gauge::default(),
-            refused: Counter::default(),
-            panics: Counter::default(),
-        }
-    }
 }
 
 /// The registry, and the metrics of the process and of HTTP.
@@ -70,11 +57,8 @@ impl Telemetry {
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         own.register("build", "Which build of Thermocline this is", build);
         own.register("ready", "Whether all parts are started (1) or not yet (0)", ready.clone());
-        own.register(
-            "http_request_duration_seconds",
-            "Time from a request's headers to its answer's headers, by handler and status code",
-            http.duration.clone(),
-        );
+        let help = "Time from a request's headers to its answer's headers, by handler and status code";
+        durations::register(own, "http_request_duration", help, &http.duration);
         own.register("http_requests_in_flight", "Requests that are worked on", http.in_flight.clone());
         own.register("http_connections", "Open connections", http.connections.clone());
         own.register(

@@ -104,16 +104,15 @@ fn venv() -> PathBuf {
     std::env::var_os("THERMOCLINE_VENV").map_or_else(home, PathBuf::from)
 }
 
-/// Data files below the tables that no commit has ever added.
-///
-/// What an upload had staged beside its place (`….parquet#<number>`) when it was killed is not looked at: no list of
-/// the store shows it, so the sweep cannot see it either.
+/// Files below the tables that no commit has ever added, and in the logs what an upload had staged beside its place
+/// (`….json#<number>`) when it was killed.
 pub(crate) fn orphans(cold: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut orphans = Vec::new();
     for table in TABLES.map(|table| cold.join(table)) {
-        let added = added(&table)?;
-        let is_data = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "parquet");
-        orphans.extend(files(&table)?.into_iter().filter(|file| is_data(file) && !added.contains(file)));
+        let (added, log) = (added(&table)?, table.join("_delta_log"));
+        let is_staged = |file: &Path| file.to_string_lossy().contains('#');
+        let is_orphan = |file: &PathBuf| if file.starts_with(&log) { is_staged(file) } else { !added.contains(file) };
+        orphans.extend(files(&table)?.into_iter().filter(is_orphan));
     }
     Ok(orphans)
 }
@@ -136,13 +135,12 @@ fn added(table: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
     Ok(added)
 }
 
-/// All files of a table but its log.
+/// All files of a table.
 fn files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).with_context(|| format!("listing {}", dir.display()))? {
         let path = entry?.path();
         match path.is_dir() {
-            true if path.ends_with("_delta_log") => {}
             true => files.extend(self::files(&path)?),
             false => files.push(path),
         }

@@ -5,6 +5,7 @@ mod api;
 mod architecture;
 mod crash;
 mod delta;
+mod disk;
 mod duckdb;
 mod hostile;
 mod operations;

@@ -59,6 +59,9 @@ async fn sigterm_ends_a_server_cleanly_with_everything_on_disk() -> anyhow::Resu
     let mut server = Server::start().await?;
     let now = now_ms();
     Api::of(&server).push_points("a", "m", &[(now - HOUR_MS, 1.0), (now, 2.0)]).await?;
+    Api::of(&server).admin("seal").await?;
+    let version = Api::of(&server).get_json("/api/v1/tiers", &[]).await?["version"].as_u64().context("a version")?;
+    ensure!(version > 1, "the seal changed the tier map");
     let program = program(&server)?;
     let dir = server.data_dir().display().to_string();
 
@@ -73,11 +76,40 @@ async fn sigterm_ends_a_server_cleanly_with_everything_on_disk() -> anyhow::Resu
     ensure!(inspected.status.success(), "{}", text(&inspected.stderr));
     let found: Value = serde_json::from_slice(&inspected.stdout).context("inspect --json prints JSON")?;
     ensure!(found["local"]["series"] == 1 && found["local"]["head_points"] == 0, "{}", found["local"]);
+    ensure!(found["tiers"]["version"].as_u64() >= Some(version), "the version goes on: {}", found["tiers"]);
     ensure!(run(&program, &["inspect", &dir]).await?.status.success(), "as text");
 
     server.restart().await?;
     let points = Api::of(&server).raw("a", "m", now - HOUR_MS, now + 1).await?;
     ensure!(points == [(now - HOUR_MS, 1.0), (now, 2.0)], "{points:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_whose_listener_dies_ends_with_an_error_and_everything_on_disk() -> anyhow::Result<()> {
+    const FATAL: u32 = 300;
+    let failpoints = format!("server.listener.accepted={FATAL}");
+    let mut server = Server::options().env("FAILPOINTS", failpoints).start().await?;
+    let now = now_ms();
+    Api::of(&server).push_points("a", "m", &[(now, 2.0)]).await?;
+    let (program, dir) = (program(&server)?, server.data_dir().display().to_string());
+    // As many connections as may be left until the fatal one.
+    let address = Api::of(&server).address().to_owned();
+    let mut connections = 0;
+    while connections < FATAL && tokio::net::TcpStream::connect(&address).await.is_ok() {
+        connections += 1;
+    }
+    let status = server.wait_for_end().await.context("is the program built with --features failpoints?")?;
+    ensure!(status.code() == Some(1), "{status}");
+    let log = server.log();
+    ensure!(log.contains("ended by itself") && log.contains("listener") && log.contains("msg=stopped"), "{log}");
+
+    let inspected = run(&program, &["inspect", &dir, "--json"]).await?;
+    let found: Value = serde_json::from_slice(&inspected.stdout).context("inspect --json prints JSON")?;
+    ensure!(found["local"]["head_points"] == 0, "the rest was stopped in order: {}", found["local"]);
+    server.restart_with(Server::options()).await?;
+    let points = Api::of(&server).raw("a", "m", now, now + 1).await?;
+    ensure!(points == [(now, 2.0)], "{points:?}");
     Ok(())
 }
 

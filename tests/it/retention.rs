@@ -1,5 +1,6 @@
 //! Retention: planned without touching anything, changed without a restart, obeyed only where the archive is good for it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -8,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::api::{Api, HOUR_MS, hour_of, json_of, now_ms};
+use crate::api::{Api, HOUR_MS, hour_of, json_of, now_ms, refusal_of};
 
 const SERVER: &str = "srv-a";
 const METRIC: &str = "cpu_usage";
@@ -42,6 +43,31 @@ async fn old_points_come_from(api: &Api, points: &[(i64, f64)], tier: &str) -> a
     ensure!(found == old, "{} of {} points", found.len(), old.len());
     ensure!(tiers == tier, "from {tiers:?}, not from {tier:?}");
     Ok(())
+}
+
+/// A 503 that says what to do; returns the problem.
+async fn told_that_the_archive_is_away(answer: reqwest::Response) -> anyhow::Result<Value> {
+    let url = answer.url().clone();
+    let told = refusal_of(answer).await?;
+    ensure!(told.status == 503 && told.retry_after.is_some(), "{url}: {told:?}");
+    ensure!(told.content_type == "application/problem+json", "{url}: {told:?}");
+    let problem: Value = serde_json::from_str(&told.body).context("a problem is JSON")?;
+    ensure!(problem["type"] == "/problems/archive-unavailable", "{url}: {problem}");
+    ensure!(problem["detail"].as_str().is_some_and(|detail| detail.contains("object_store.url")), "{url}: {problem}");
+    Ok(problem)
+}
+
+/// Puts a file where the archive was; the archive lies at the returned place.
+fn take_away(server: &Server) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let (cold, away) = (server.data_dir().join("cold"), server.home().join("away"));
+    std::fs::rename(&cold, &away)?;
+    std::fs::write(&cold, "in the way")?;
+    Ok((cold, away))
+}
+
+fn bring_back((cold, away): &(PathBuf, PathBuf)) -> anyhow::Result<()> {
+    std::fs::remove_file(cold)?;
+    std::fs::rename(away, cold).context("bringing the archive back")
 }
 
 async fn plan(api: &Api, durations: &Value) -> anyhow::Result<Vec<Value>> {
@@ -110,17 +136,21 @@ async fn shorter_durations_are_planned_then_reloaded_then_obeyed_and_cold_answer
 async fn nothing_is_dropped_that_could_not_be_archived() -> anyhow::Result<()> {
     let server = Server::options().config("archive: { every: 1d }\n").start().await?;
     let api = Api::of(&server);
-    // The place of the archive is taken by a file.
-    let (cold, away) = (server.data_dir().join("cold"), server.home().join("away"));
-    std::fs::rename(&cold, &away)?;
-    std::fs::write(&cold, "in the way")?;
+    let taken = take_away(&server)?;
 
     let points = points();
     api.push_points(SERVER, METRIC, &points).await?;
     api.admin("seal").await?;
-    let report = json_of(api.post("/api/v1/admin/archive").send().await?).await?;
+    let report = told_that_the_archive_is_away(api.post("/api/v1/admin/archive").send().await?).await?;
     ensure!(report["archived"] == json!([]), "{report}");
-    ensure!(report["quarantined"].as_array().is_some_and(|hours| !hours.is_empty()), "{report}");
+    // The first hour finds it out, the others would only find the same.
+    ensure!(report["quarantined"].as_array().is_some_and(|hours| hours.len() == 1), "{report}");
+    let planned = api.post("/api/v1/policies/plan").json(&json!({ "hot.raw": "1d" })).send().await?;
+    told_that_the_archive_is_away(planned).await?;
+    // What is known without the archive is told.
+    let tiers = api.get_json("/api/v1/tiers", &[]).await?;
+    ensure!(tiers["cold"] == json!(null) && tiers["cold_unavailable"].is_string(), "{tiers}");
+    ensure!(tiers["waiting_for_archive"].as_array().is_some_and(|ranges| !ranges.is_empty()), "{tiers}");
     configure(&server, "1d")?;
     json_of(api.post("/-/reload").send().await?).await?;
     // Whether it fails for the archive or drops nothing: the points stay.
@@ -130,8 +160,7 @@ async fn nothing_is_dropped_that_could_not_be_archived() -> anyhow::Result<()> {
     ensure!(quarantine.as_array().is_some_and(|hours| !hours.is_empty()), "{quarantine}");
 
     // The archive is back, and still what it does not hold stays; then the same hours go the same way as any.
-    std::fs::remove_file(&cold)?;
-    std::fs::rename(&away, &cold)?;
+    bring_back(&taken)?;
     let planned = plan(&api, &json!({})).await?;
     ensure!(points_of(&planned, "hot") == 0, "{planned:?}");
     let held = |drop: &Value| drop["held_back"].as_str().is_some_and(|why| !why.is_empty());
@@ -141,5 +170,34 @@ async fn nothing_is_dropped_that_could_not_be_archived() -> anyhow::Result<()> {
     api.admin("archive").await?;
     ensure!(api.get_json("/api/v1/quarantine", &[]).await? == json!([]), "released");
     api.admin("retention").await?;
+    old_points_come_from(&api, &points, "cold").await
+}
+
+#[tokio::test]
+async fn questions_that_need_an_archive_that_is_away_are_answered_503_and_the_others_as_ever() -> anyhow::Result<()> {
+    let server = Server::start().await?;
+    let api = Api::of(&server);
+    let points = points();
+    api.push_points(SERVER, METRIC, &points).await?;
+    api.seal_and_archive().await?;
+    configure(&server, "1d")?;
+    json_of(api.post("/-/reload").send().await?).await?;
+    api.admin("retention").await?;
+    old_points_come_from(&api, &points, "cold").await?;
+
+    let taken = take_away(&server)?;
+    let (from, to) = (points[0].0.to_string(), now_ms().to_string());
+    for path in ["/api/metrics".to_owned(), format!("/api/metrics/{SERVER}")] {
+        let params = [("metric", METRIC), ("from", &from), ("to", &to), ("granularity", "raw")];
+        told_that_the_archive_is_away(api.get(&path, &params).send().await?).await?;
+    }
+    for query in ["SELECT count(*) FROM samples", "SELECT ts, value FROM samples ORDER BY ts LIMIT 3"] {
+        let query = json!({ "query": query });
+        told_that_the_archive_is_away(api.post("/api/v1/sql").json(&query).send().await?).await?;
+    }
+    told_that_the_archive_is_away(api.post("/api/v1/admin/retention").send().await?).await?;
+    api.works(now_ms()).await?;
+
+    bring_back(&taken)?;
     old_points_come_from(&api, &points, "cold").await
 }

@@ -1,6 +1,6 @@
-//! Scans of Parquet files as DataFusion plans.
+//! The scan of one Parquet file, run by DataFusion.
 //!
-//! files + selection ─▶ predicate on metric, series_id, ts ─▶ `ParquetSource` (row groups, pages; for SQL also rows)
+//! file + selection ─▶ predicate on metric, series_id, ts ─▶ `ParquetSource` (row groups, pages) ─▶ batches
 //!
 //! The source gets its reader factory from here, with a store that counts for one query and a cache of parsed footers
 //! for all, so a session needs no registered object store: the URL in the plan is never opened.
@@ -40,22 +40,8 @@ const FOOTER_GUESS: usize = 64 << 10;
 /// Rows of a batch of our own scans; many files are open at once.
 const BATCH_ROWS: usize = 4 << 10;
 
-/// What SQL asks of a scan beyond the selection.
-#[derive(Debug, Clone, Default)]
-pub struct SqlScan {
-    /// Columns of [`scan_schema`]; all if `None`.
-    pub projection: Option<Vec<usize>>,
-    /// On [`scan_schema`]; rows that do not pass it are not given.
-    pub predicate: Option<Arc<dyn PhysicalExpr>>,
-    pub limit: Option<usize>,
-    /// Into how many streams the files are shared out; at least one.
-    pub partitions: usize,
-    /// One stream a file instead, each sorted by (metric, series_id, ts).
-    pub ordered: bool,
-}
-
-/// The columns of a scan for SQL: those of the table, with text as views.
-pub fn scan_schema(table: ColdTable) -> SchemaRef {
+/// The columns of a scan: those of the table, with text as views.
+fn scan_schema(table: ColdTable) -> SchemaRef {
     Arc::clone(SCHEMAS[&table].table_schema())
 }
 
@@ -70,16 +56,6 @@ fn table_schema(table: ColdTable) -> TableSchema {
     let file: Vec<Field> = data_schema(table).fields().iter().map(view).collect();
     let partitions = partition_columns(table).into_iter().map(Arc::new).collect::<Vec<_>>();
     TableSchema::builder(Arc::new(Schema::new(file))).with_table_partition_cols(partitions).build()
-}
-
-/// Who drops the rows of a selected page that do not fulfil the predicate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RowFilter {
-    /// The scan, exactly: it fetches the predicate's columns first, one request a condition, and then the others.
-    Scan,
-    /// The caller, by runs of a series: all columns come in one request. Pages of all columns end at the same rows, so
-    /// this reads no more bytes.
-    Caller,
 }
 
 /// What all scans of an archive share.
@@ -110,7 +86,7 @@ impl ScanContext {
             let schema = scan_schema(table.kind());
             let projection: Result<Vec<usize>, _> = columns.iter().map(|name| schema.index_of(name)).collect();
             let config = self
-                .source(table, predicates.of(&[file], None), RowFilter::Caller, counters)
+                .source(table, predicates.of(file), counters)
                 .with_file_groups(vec![FileGroup::new(vec![partitioned(table, file)])])
                 .with_batch_size(Some(BATCH_ROWS))
                 .with_projection_indices(Some(projection?))?;
@@ -124,49 +100,19 @@ impl ScanContext {
         stream().map_err(|source| ColdError::Scan { table: table.kind(), source })
     }
 
-    pub(crate) fn sql_plan(
-        &self,
-        table: &Table,
-        files: &[Arc<LiveFile>],
-        selection: &ColdSelection,
-        scan: SqlScan,
-        counters: &ReadCounters,
-    ) -> Result<Arc<dyn ExecutionPlan>, ColdError> {
-        let kind = table.kind();
-        let predicates = Predicates::new(kind, selection)?;
-        let borrowed: Vec<&LiveFile> = files.iter().map(AsRef::as_ref).collect();
-        let streams = if scan.ordered { files.len() } else { scan.partitions };
-        let mut groups = vec![Vec::new(); streams.clamp(1, files.len().max(1))];
-        let count = groups.len();
-        for (i, file) in files.iter().enumerate() {
-            groups[i % count].push(partitioned(table, file));
-        }
-        let sorted = kind != ColdTable::Series && files.iter().all(|file| file.tags.is_some());
-        let plan = || -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-            let mut config = self
-                .source(table, predicates.of(&borrowed, scan.predicate), RowFilter::Scan, counters)
-                .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
-                .with_limit(scan.limit);
-            if scan.ordered && sorted {
-                config = config.with_output_ordering(vec![ordering(&scan_schema(kind))?]);
-            }
-            Ok(DataSourceExec::from_data_source(config.with_projection_indices(scan.projection)?.build()))
-        };
-        plan().map_err(|source| ColdError::Scan { table: kind, source })
-    }
-
     fn source(
         &self,
         table: &Table,
         predicate: Option<Arc<dyn PhysicalExpr>>,
-        rows: RowFilter,
         counters: &ReadCounters,
     ) -> FileScanConfigBuilder {
         let store = Arc::new(MeteredStore::new(Arc::clone(&self.store), counters.clone()));
         let footers = self.runtime.cache_manager.get_file_metadata_cache();
         let mut source = ParquetSource::new(SCHEMAS[&table.kind()].clone())
             .with_metadata_size_hint(FOOTER_GUESS)
-            .with_pushdown_filters(rows == RowFilter::Scan)
+            // Rows of a selected page that do not fulfil the predicate are dropped by the caller, by runs of a series: so
+            // all columns come in one request. Pages of all columns end at the same rows, so this reads no more bytes.
+            .with_pushdown_filters(false)
             .with_enable_page_index(true)
             // Rows are sorted, so the page index tells as much, without a request of its own.
             .with_bloom_filter_on_read(false)
@@ -201,8 +147,8 @@ fn partitioned(table: &Table, file: &LiveFile) -> PartitionedFile {
     PartitionedFile::new_from_meta(meta).with_partition_values(values)
 }
 
-/// What rows of files must fulfil, made once a scan. What all files at hand are known to fulfil is left out, so that a
-/// scan of whole hours compares no times.
+/// What rows of files must fulfil, made once a scan. What a file is known to fulfil is left out, so that a scan of whole
+/// hours compares no times.
 pub(crate) struct Predicates<'a> {
     selection: &'a ColdSelection,
     series: Option<Arc<dyn PhysicalExpr>>,
@@ -223,14 +169,13 @@ impl<'a> Predicates<'a> {
         made().map_err(|source| ColdError::Scan { table, source })
     }
 
-    /// For these files, and one condition more.
-    fn of(&self, files: &[&LiveFile], more: Option<Arc<dyn PhysicalExpr>>) -> Option<Arc<dyn PhysicalExpr>> {
+    /// For one file.
+    fn of(&self, file: &LiveFile) -> Option<Arc<dyn PhysicalExpr>> {
         let Self { selection, .. } = self;
-        let one_metric = |file: &&LiveFile| selection.metric.as_deref().is_none_or(|metric| holds_only(file, metric));
-        let metric = self.metric.as_ref().filter(|_| !files.iter().all(one_metric));
-        let time = self.time.as_ref().filter(|_| !files.iter().all(|file| lies_within(file, selection.range)));
-        let all: Vec<_> =
-            [metric, self.series.as_ref(), time].into_iter().flatten().map(Arc::clone).chain(more).collect();
+        let one_metric = selection.metric.as_deref().is_none_or(|metric| holds_only(file, metric));
+        let metric = self.metric.as_ref().filter(|_| !one_metric);
+        let time = self.time.as_ref().filter(|_| !lies_within(file, selection.range));
+        let all: Vec<_> = [metric, self.series.as_ref(), time].into_iter().flatten().map(Arc::clone).collect();
         (!all.is_empty()).then(|| conjunction(all))
     }
 }

@@ -4,13 +4,11 @@
 //!
 //! `LocalFileSystem` does all of this but for both fsyncs, so after a loss of power a name could stand for an empty
 //! file: fatal for a commit of the Delta log. Reads, lists and deletes are its own; it hides names that end in `#n`.
-//! A staging file belongs to the one writer that created it (`O_EXCL`): two that shared one could each publish what the
-//! other wrote. One that a crash leaves is invisible, and its name is passed over.
+//! What becomes of staging files, also of those that a crash leaves, is in [`super::staged`].
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::path::{Path as FilePath, PathBuf};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,25 +23,26 @@ use object_store::{
 };
 use parking_lot::Mutex;
 
+use super::staged::{Publish, Staged};
+
 const STORE: &str = "local directory";
 
 /// The local file system from `/`, with durable writes.
 #[derive(Debug)]
 pub(crate) struct DurableLocal {
     inner: LocalFileSystem,
-    /// Where the search for a free staging name begins.
+    /// Where the search for a free staging name begins: no other writer begins there.
     staged: AtomicU64,
 }
 
 impl DurableLocal {
     pub(crate) fn new() -> Self {
-        Self { inner: LocalFileSystem::new(), staged: AtomicU64::new(u64::from(std::process::id()) << 32) }
+        Self { inner: LocalFileSystem::new(), staged: AtomicU64::new(rand::random()) }
     }
 
-    fn stage(&self, location: &Path) -> Result<Staged> {
-        let target = self.inner.path_to_filesystem(location)?;
-        let number = self.staged.fetch_add(1, Ordering::Relaxed);
-        Ok(Staged { path: staging_path(&target, number), target, number })
+    /// Where an object lies, and the number of its staging file.
+    fn target(&self, location: &Path) -> Result<(PathBuf, u64)> {
+        Ok((self.inner.path_to_filesystem(location)?, self.staged.fetch_add(1, Ordering::Relaxed)))
     }
 }
 
@@ -53,84 +52,7 @@ impl fmt::Display for DurableLocal {
     }
 }
 
-/// A file that is being written under another name.
-#[derive(Debug, Clone)]
-struct Staged {
-    path: PathBuf,
-    target: PathBuf,
-    number: u64,
-}
-
-fn staging_path(target: &FilePath, number: u64) -> PathBuf {
-    let mut name = target.as_os_str().to_owned();
-    name.push(format!("#{number}"));
-    name.into()
-}
-
-impl Staged {
-    /// Creates the file under the first free staging name, and the directories above it.
-    fn create(&mut self) -> Result<File> {
-        loop {
-            match OpenOptions::new().write(true).create_new(true).open(&self.path) {
-                Err(missing) if missing.kind() == ErrorKind::NotFound => {
-                    let parent = self.path.parent().unwrap_or(FilePath::new("/"));
-                    create_directories(parent).map_err(|e| failed(parent, e))?;
-                }
-                Err(taken) if taken.kind() == ErrorKind::AlreadyExists => {
-                    self.number = self.number.wrapping_add(1);
-                    self.path = staging_path(&self.target, self.number);
-                }
-                other => return other.map_err(|e| failed(&self.path, e)),
-            }
-        }
-    }
-
-    /// Gives the file its name, durably.
-    fn publish(&self, file: &File, mode: &PutMode) -> Result<()> {
-        file.sync_all().map_err(|e| failed(&self.path, e))?;
-        match mode {
-            PutMode::Create => {
-                let linked = fs::hard_link(&self.path, &self.target);
-                self.discard();
-                linked.map_err(|e| match e.kind() {
-                    ErrorKind::AlreadyExists => {
-                        Error::AlreadyExists { path: self.target.display().to_string(), source: e.into() }
-                    }
-                    _ => failed(&self.target, e),
-                })?;
-            }
-            _ => fs::rename(&self.path, &self.target).map_err(|e| failed(&self.target, e))?,
-        }
-        self.target.parent().map_or(Ok(()), |parent| sync_directory(parent).map_err(|e| failed(parent, e)))
-    }
-
-    fn discard(&self) {
-        if let Err(error) = fs::remove_file(&self.path) {
-            tracing::debug!(path = %self.path.display(), %error, "staging file stays");
-        }
-    }
-}
-
-/// `create_dir_all`, with every new name made durable.
-fn create_directories(path: &FilePath) -> std::io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let Some(parent) = path.parent() else { return Ok(()) };
-    create_directories(parent)?;
-    match fs::create_dir(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    sync_directory(parent)
-}
-
-fn sync_directory(path: &FilePath) -> std::io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-fn failed(path: &FilePath, source: std::io::Error) -> Error {
-    let source = std::io::Error::new(source.kind(), format!("{}: {source}", path.display()));
+fn failed(source: std::io::Error) -> Error {
     Error::Generic { store: STORE, source: Box::new(source) }
 }
 
@@ -148,15 +70,18 @@ impl ObjectStore for DurableLocal {
             // Refuses what it cannot do, in its own words.
             return self.inner.put_opts(location, payload, options).await;
         }
-        let mut staged = self.stage(location)?;
+        let (target, number) = self.target(location)?;
         blocking(move || {
-            let mut file = staged.create()?;
-            let written = payload.iter().try_for_each(|piece| file.write_all(piece));
-            if let Err(error) = written {
-                staged.discard();
-                return Err(failed(&staged.path, error));
-            }
-            staged.publish(&file, &options.mode)?;
+            let mut staged = Staged::create(target.clone(), number).map_err(failed)?;
+            let written = payload.iter().try_for_each(|piece| staged.file().write_all(piece));
+            written.map_err(|e| failed(staged.failed(e)))?;
+            let how = if options.mode == PutMode::Create { Publish::Create } else { Publish::Replace };
+            staged.publish(how).map_err(|e| match e.kind() {
+                ErrorKind::AlreadyExists => {
+                    Error::AlreadyExists { path: target.display().to_string(), source: e.into() }
+                }
+                _ => failed(e),
+            })?;
             Ok(PutResult { e_tag: None, version: None })
         })
         .await
@@ -170,9 +95,9 @@ impl ObjectStore for DurableLocal {
         if !options.attributes.is_empty() {
             return self.inner.put_multipart_opts(location, options).await;
         }
-        let mut staged = self.stage(location)?;
-        let (staged, file) = blocking(move || staged.create().map(|file| (staged, file))).await?;
-        Ok(Box::new(DurableUpload { staged, file: Arc::new(Mutex::new(file)), offset: 0 }))
+        let (target, number) = self.target(location)?;
+        let staged = blocking(move || Staged::create(target, number).map_err(failed)).await?;
+        Ok(Box::new(DurableUpload { staged: Arc::new(Mutex::new(staged)), offset: 0 }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -203,40 +128,38 @@ impl ObjectStore for DurableLocal {
 /// An upload in parts: each is written at its own offset, in any order.
 #[derive(Debug)]
 struct DurableUpload {
-    staged: Staged,
-    file: Arc<Mutex<File>>,
+    staged: Arc<Mutex<Staged>>,
     offset: u64,
 }
 
 #[async_trait]
 impl MultipartUpload for DurableUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        use std::io::{Seek, SeekFrom};
-
-        let (file, staged, at) = (Arc::clone(&self.file), self.staged.clone(), self.offset);
+        let (staged, at) = (Arc::clone(&self.staged), self.offset);
         self.offset += u64::try_from(data.content_length()).unwrap_or(u64::MAX);
         blocking(move || {
-            let mut file = file.lock();
+            let mut staged = staged.lock();
+            let file = staged.file();
             let written =
                 file.seek(SeekFrom::Start(at)).and_then(|_| data.iter().try_for_each(|piece| file.write_all(piece)));
-            written.map_err(|e| failed(&staged.path, e))
+            written.map_err(|e| failed(staged.failed(e)))
         })
         .boxed()
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let (file, staged) = (Arc::clone(&self.file), self.staged.clone());
+        let staged = Arc::clone(&self.staged);
         blocking(move || {
-            staged.publish(&file.lock(), &PutMode::Overwrite)?;
+            staged.lock().publish(Publish::Replace).map_err(failed)?;
             Ok(PutResult { e_tag: None, version: None })
         })
         .await
     }
 
     async fn abort(&mut self) -> Result<()> {
-        let staged = self.staged.clone();
+        let staged = Arc::clone(&self.staged);
         blocking(move || {
-            staged.discard();
+            staged.lock().discard();
             Ok(())
         })
         .await
@@ -270,21 +193,6 @@ mod tests {
         assert_eq!(read(&store, &path).await, b"third");
     }
 
-    #[test]
-    fn two_writers_of_one_name_never_share_a_staging_file() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let path = at(&dir, "contested");
-        let (one, other) = (DurableLocal::new(), DurableLocal::new());
-        let (mut first, mut second) = (one.stage(&path).expect("staged"), other.stage(&path).expect("staged"));
-        assert_eq!(first.path, second.path, "both begin with the same name");
-        let mut file = first.create().expect("created");
-        second.create().expect("created beside it");
-        file.write_all(b"first").expect("written");
-        first.publish(&file, &PutMode::Create).expect("published");
-        assert_eq!(fs::read(&first.target).expect("readable"), b"first");
-        assert_ne!(first.path, second.path);
-    }
-
     #[tokio::test]
     async fn an_upload_in_parts_is_whole_or_absent() {
         let dir = tempfile::tempdir().expect("a temporary directory");
@@ -300,7 +208,10 @@ mod tests {
         let mut dropped = store.put_multipart(&at(&dir, "dropped")).await.expect("started");
         dropped.put_part("x".into()).await.expect("written");
         dropped.abort().await.expect("aborted");
-        let left = fs::read_dir(dir.path().join("deep")).expect("a directory").count();
+        let mut forgotten = store.put_multipart(&at(&dir, "forgotten")).await.expect("started");
+        forgotten.put_part("y".into()).await.expect("written");
+        drop(forgotten);
+        let left = std::fs::read_dir(dir.path().join("deep")).expect("a directory").count();
         assert_eq!(left, 1, "only the whole one");
     }
 }

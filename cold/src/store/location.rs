@@ -1,7 +1,7 @@
 //! From the configured URL to the store at its root, and the prefix of the archive in it.
 
 use std::collections::BTreeMap;
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,8 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
+use schemas::object_path::SERVICE_DIR;
+use schemas::tier_map::ColdTable;
 use url::Url;
 
 use super::DurableLocal;
@@ -45,21 +47,14 @@ impl std::fmt::Debug for Location {
 }
 
 impl Location {
-    /// Understands a path, `file:///abs`, `s3://bucket/prefix`, `gs://bucket/prefix` and `az://container/prefix`.
+    /// Understands a path, `file:///abs`, `s3://bucket/prefix`, `gs://bucket/prefix` and `az://container/prefix`. A directory
+    /// is made if there is none.
     pub(crate) fn open(text: &str, options: &BTreeMap<String, String>) -> Result<Self, ColdError> {
         let wrong = |problem: String| ColdError::Config { url: text.to_owned(), problem };
-        let url = if text.contains("://") {
-            Url::parse(text).map_err(|e| wrong(e.to_string()))?
-        } else {
-            url_of_directory(text).map_err(wrong)?
-        };
-        let url = with_trailing_slash(url);
-        let (store, prefix) = match url.scheme() {
-            "file" => local(&url, options),
-            "s3" | "s3a" => s3(&url, options),
-            "gs" => gcs(&url, options),
-            "az" | "azure" | "abfs" | "abfss" => azure(&url, options),
-            other => Err(format!("the scheme {other:?} is none of a path, file, s3, gs, az")),
+        let url = parse(text).map_err(wrong)?;
+        let (store, prefix) = match Scheme::of(&url).map_err(wrong)? {
+            Scheme::File => local(&url, options),
+            Scheme::Remote(open) => open(&url, options),
         }
         .map_err(wrong)?;
         Ok(Self { url, store, prefix })
@@ -73,6 +68,52 @@ impl Location {
         })?;
         Ok((url, self.prefix.clone().join(name)))
     }
+
+    /// The directories that this program writes below, if the store is a local directory.
+    pub(crate) fn local_roots(&self) -> Vec<PathBuf> {
+        if self.url.scheme() != "file" {
+            return Vec::new();
+        }
+        let Ok(directory) = self.url.to_file_path() else { return Vec::new() };
+        let names = ColdTable::ALL.map(ColdTable::as_str).into_iter().chain([SERVICE_DIR]);
+        names.map(|name| directory.join(name)).collect()
+    }
+}
+
+/// Whether an archive could be opened with this URL and these options, as far as can be told without asking anybody and
+/// without making anything.
+pub fn check_location(text: &str, options: &BTreeMap<String, String>) -> Result<(), ColdError> {
+    let checked = parse(text).and_then(|url| match Scheme::of(&url)? {
+        Scheme::File => directory_of(&url, options).map(drop),
+        Scheme::Remote(open) => open(&url, options).map(drop),
+    });
+    checked.map_err(|problem| ColdError::Config { url: text.to_owned(), problem })
+}
+
+type Opened = Result<(Arc<dyn ObjectStore>, Path), String>;
+
+/// How a store is opened. A client of a remote one asks nobody before its first request.
+enum Scheme {
+    File,
+    Remote(fn(&Url, &BTreeMap<String, String>) -> Opened),
+}
+
+impl Scheme {
+    fn of(url: &Url) -> Result<Self, String> {
+        match url.scheme() {
+            "file" => Ok(Self::File),
+            "s3" | "s3a" => Ok(Self::Remote(s3)),
+            "gs" => Ok(Self::Remote(gcs)),
+            "az" | "azure" | "abfs" | "abfss" => Ok(Self::Remote(azure)),
+            other => Err(format!("the scheme {other:?} is none of a path, file, s3, gs, az")),
+        }
+    }
+}
+
+/// The URL of an archive, ending in `/`.
+fn parse(text: &str) -> Result<Url, String> {
+    let url = if text.contains("://") { Url::parse(text).map_err(|e| e.to_string())? } else { url_of_directory(text)? };
+    Ok(with_trailing_slash(url))
 }
 
 fn url_of_directory(text: &str) -> Result<Url, String> {
@@ -91,13 +132,15 @@ fn with_trailing_slash(mut url: Url) -> Url {
     url
 }
 
-type Opened = Result<(Arc<dyn ObjectStore>, Path), String>;
-
-fn local(url: &Url, options: &BTreeMap<String, String>) -> Opened {
+fn directory_of(url: &Url, options: &BTreeMap<String, String>) -> Result<PathBuf, String> {
     if let Some(key) = options.keys().next() {
         return Err(format!("a local directory takes no options, but has {key:?}"));
     }
-    let directory = url.to_file_path().map_err(|()| "is not an absolute local path".to_owned())?;
+    url.to_file_path().map_err(|()| "is not an absolute local path".to_owned())
+}
+
+fn local(url: &Url, options: &BTreeMap<String, String>) -> Opened {
+    let directory = directory_of(url, options)?;
     std::fs::create_dir_all(&directory).map_err(|e| format!("cannot create {}: {e}", directory.display()))?;
     // Links are followed once, here, so that a path in the log and the path on disk stay the same.
     let prefix = Path::from_absolute_path(&directory).map_err(|e| e.to_string())?;
@@ -190,11 +233,41 @@ mod tests {
     }
 
     #[test]
+    fn a_check_finds_what_opening_would_and_makes_nothing() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let archive = dir.path().join("archive").display().to_string();
+        let wrong: [(&str, &[(&str, &str)]); 6] = [
+            ("ftp://x/y", &[]),
+            ("", &[]),
+            ("s3://", &[]),
+            ("s3://bucket", &[("endpiont", "x")]),
+            ("s3://bucket", &[("endpoint", "http://127.0.0.1:1")]),
+            (&archive, &[("region", "x")]),
+        ];
+        for (url, options) in wrong {
+            let map = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let checked = check_location(url, &map).expect_err("cannot be used").to_string();
+            assert_eq!(checked, problem(url, options), "{url}");
+        }
+        check_location(&archive, &BTreeMap::new()).expect("valid");
+        assert!(!dir.path().join("archive").exists());
+    }
+
+    #[test]
     fn tables_lie_below_the_prefix() {
         let options = [("region", "us-east-1"), ("access_key_id", "a"), ("secret_access_key", "b")];
         let options = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let location = Location::open("s3://bucket/some/prefix", &options).expect("valid");
         let (url, path) = location.table("raw").expect("valid");
         assert_eq!((url.as_str(), path.as_ref()), ("s3://bucket/some/prefix/raw/", "some/prefix/raw"));
+        assert!(location.local_roots().is_empty());
+    }
+
+    #[test]
+    fn below_a_local_directory_only_what_this_program_makes_is_its_own() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let location = Location::open(&dir.path().display().to_string(), &BTreeMap::new()).expect("valid");
+        let names = ["series", "raw", "rollup_1m", "rollup_1h", "_thermocline"];
+        assert_eq!(location.local_roots(), names.map(|name| dir.path().join(name)));
     }
 }

@@ -30,9 +30,28 @@ struct Counts {
     gets: AtomicU64,
     bytes: AtomicU64,
     rows: AtomicU64,
+    /// Where the same is counted once more.
+    whole: Option<Arc<Self>>,
+}
+
+impl Counts {
+    fn add(&self, gets: u64, bytes: u64, rows: u64) {
+        self.gets.fetch_add(gets, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.add(gets, bytes, rows);
+        }
+    }
 }
 
 impl ReadCounters {
+    /// Counters of a part, one scan of a query say: what they count is counted here too.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        Self { counts: Arc::new(Counts { whole: Some(Arc::clone(&self.counts)), ..Counts::default() }) }
+    }
+
     /// GET requests.
     pub fn gets(&self) -> u64 {
         self.counts.gets.load(Ordering::Relaxed)
@@ -49,7 +68,7 @@ impl ReadCounters {
     }
 
     pub(crate) fn add_rows(&self, rows: usize) {
-        self.counts.rows.fetch_add(u64::try_from(rows).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.counts.add(0, 0, u64::try_from(rows).unwrap_or(u64::MAX));
     }
 }
 
@@ -63,8 +82,7 @@ pub(crate) trait Meter: fmt::Debug + Clone + Send + Sync + 'static {
 
 impl Meter for ReadCounters {
     fn got(&self, bytes: u64) {
-        self.counts.gets.fetch_add(1, Ordering::Relaxed);
-        self.counts.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.counts.add(1, bytes, 0);
     }
 
     fn put(&self, _bytes: u64) {}

@@ -11,7 +11,8 @@ use deltalake_core::kernel::{Action, Add, Remove};
 use schemas::file_tags::{FileTags, Holding, TAG};
 use schemas::object_path::{PartitionDir, parse_class, parse_day, partition_column, partition_end};
 use schemas::tier_map::ColdTable;
-use schemas::{Day, Hour, RetentionClass, TimeRange};
+use schemas::time::HourRange;
+use schemas::{Day, Hour, RetentionClass, TimeRange, TimestampMs};
 
 use super::stats::FileStats;
 use crate::error::ColdError;
@@ -79,6 +80,20 @@ impl LiveFile {
             self.holds().is_empty() || self.holds().iter().any(|held| held.hour.range().intersect(range).is_some());
         let by_time = self.stats.time_ms.is_none_or(|(first, last)| first < range.end().0 && range.start().0 <= last);
         by_partition && by_hours && by_time
+    }
+
+    /// The hours that it may hold rows of, in no order: as its tags say, else as its partition and statistics do.
+    pub(crate) fn hours(&self, table: ColdTable) -> Vec<HourRange> {
+        if !self.holds().is_empty() {
+            return self.holds().iter().map(|held| held.hour.range().hours()).collect();
+        }
+        let (first, end) =
+            self.days(table).map_or((Hour(0), Hour::MAX), |(first, end)| (first.hours().start, end.hours().start));
+        let (least, greatest) = self.stats.time_ms.map_or((first, end), |(least, greatest)| {
+            let [least, greatest] = [least, greatest].map(|ms| Hour::containing(TimestampMs(ms)));
+            (least, greatest.next())
+        });
+        vec![HourRange { start: first.max(least), end: end.min(greatest) }]
     }
 
     /// Whether a row of the metric may be in the file.

@@ -57,6 +57,9 @@ async fn rows_of_another_program_are_united_with_ours_which_win() {
     expected[0].points = points(&[(start + 3, 8.0), (start + 9, 1.0)]).overlaid_with(&told[0].points);
     expected[3].points = points(&[(start + 7, 2.0)]).overlaid_with(&told[3].points);
     assert_eq!(read_points(&archive, &everything()).await.0, told_points(&expected));
+    let files = archive.files(ColdTable::Raw, &archive.versions(), &everything()).await.expect("known");
+    let foreign = files.iter().find(|file| file.path.contains("part-00000")).expect("listed");
+    assert_eq!(foreign.hours, [HOUR.day().hours()], "without tags and statistics, all of its partition");
     let reopened = given.archive("b").await;
     assert_eq!(read_points(&reopened, &everything()).await.0, told_points(&expected));
 }

@@ -10,7 +10,6 @@ mod pruning;
 mod round_trip;
 mod s3;
 mod series;
-mod sql;
 mod stores;
 mod support;
 mod upkeep;

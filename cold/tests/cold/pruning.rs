@@ -1,7 +1,8 @@
 //! Reads cost what they need, shown by the counters.
 
-use cold::ColdSelection;
+use cold::{ColdFile, ColdSelection, ReadCounters};
 use schemas::Hour;
+use schemas::tier_map::ColdTable;
 
 use crate::support::*;
 
@@ -86,4 +87,36 @@ async fn footers_are_read_once() {
     let (_, first) = read_points(&archive, &selection).await;
     let (_, second) = read_points(&archive, &selection).await;
     assert!(second.gets() < first.gets(), "{} then {}", first.gets(), second.gets());
+}
+
+#[tokio::test]
+async fn the_files_of_a_selection_are_known_with_their_hours() {
+    let given = Given::a_directory();
+    let (archive, _told) = a_day(&given).await;
+    let files = async |selection: ColdSelection| -> Vec<ColdFile> {
+        archive.files(ColdTable::Raw, &archive.versions(), &selection).await.expect("known")
+    };
+    let all = files(everything()).await;
+    let held: Vec<Hour> = all.iter().flat_map(|file| &file.hours).flat_map(|hours| hours.iter()).collect();
+    assert_eq!(held, (0..4).map(|i| Hour(HOUR.0 + i)).collect::<Vec<_>>());
+    let two = ColdSelection { range: hours(Hour(HOUR.0 + 1), 2), ..everything() };
+    assert_eq!(files(two.clone()).await, all[1..3]);
+    assert!(files(ColdSelection { metric: Some("zzz".to_owned()), ..everything() }).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_part_reads_counts_for_the_whole_too() {
+    let given = Given::a_directory();
+    let (archive, _told) = a_day(&given).await;
+    let whole = ReadCounters::default();
+    let parts = [whole.part(), whole.part()];
+    for (at, part) in parts.iter().enumerate() {
+        let one = ColdSelection { range: hours(Hour(HOUR.0 + u32::try_from(at).expect("small")), 1), ..everything() };
+        let stream = archive.scan_points(&archive.versions(), &one, part).await.expect("plans");
+        futures::TryStreamExt::try_collect::<Vec<_>>(stream).await.expect("reads");
+    }
+    let sum = |of: fn(&ReadCounters) -> u64| parts.iter().map(of).sum::<u64>();
+    assert!(parts.iter().all(|part| part.gets() > 0 && part.rows() > 0));
+    assert_eq!((whole.gets(), whole.bytes()), (sum(ReadCounters::gets), sum(ReadCounters::bytes)));
+    assert_eq!(whole.rows(), sum(ReadCounters::rows));
 }

@@ -41,6 +41,34 @@ async fn a_sweep_deletes_orphans_of_this_incarnation_only_and_only_after_a_commi
 }
 
 #[tokio::test]
+async fn what_a_killed_upload_left_goes_at_the_next_start_and_what_a_live_one_writes_stays() {
+    let given = Given::a_directory();
+    drop(given.archive("a").await);
+    let staged = |path: &str| {
+        let path = given.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("has one")).expect("writable");
+        std::fs::write(&path, b"half").expect("writable");
+        path
+    };
+    let dead = ["raw/date=2026-11-21/class=default/x.parquet#1", "raw/_delta_log/00000000000000000009.json#7"];
+    let dead = dead.map(staged);
+    // Another process on the same directory holds this one.
+    let live = staged("rollup_1m/date=2026-11-21/class=default/y.parquet#2");
+    let writer = std::fs::File::open(&live).expect("readable");
+    writer.lock().expect("temporary directories have locks");
+    // Not this program's place.
+    let foreign = staged("notes/draft#3");
+
+    let archive = given.archive("a").await;
+    assert!(dead.iter().all(|path| !path.exists()) && live.exists() && foreign.exists());
+    assert_eq!(archive.sweep().await.expect("swept").files, 0);
+    drop(writer);
+    let swept = archive.sweep().await.expect("swept");
+    assert_eq!((swept.files, swept.bytes), (1, 4));
+    assert!(!live.exists() && foreign.exists());
+}
+
+#[tokio::test]
 async fn partitions_wholly_before_a_day_expire() {
     let given = Given::a_directory();
     let archive = given.archive("a").await;

@@ -20,6 +20,7 @@ pub(crate) struct Generation {
     hours: RwLock<BTreeMap<Hour, u64>>,
     points: AtomicU64,
     log_bytes: AtomicU64,
+    arena_bytes: AtomicU64,
     log_records: AtomicU64,
     /// When the first point came, in ms; `i64::MAX` while there is none.
     first_arrival: AtomicI64,
@@ -33,6 +34,7 @@ impl Generation {
             hours: RwLock::default(),
             points: AtomicU64::new(0),
             log_bytes: AtomicU64::new(0),
+            arena_bytes: AtomicU64::new(0),
             log_records: AtomicU64::new(0),
             first_arrival: AtomicI64::new(i64::MAX),
         }
@@ -51,9 +53,11 @@ impl Generation {
                 *hours.entry(hour).or_default() += points;
             }
         }
+        let mut packed = 0;
         for (shard, points) in batch.by_shard() {
-            self.shards[shard].write().apply(&batch.addresses, points);
+            packed += self.shards[shard].write().apply(&batch.addresses, points);
         }
+        self.arena_bytes.fetch_add(packed as u64, Ordering::Relaxed);
         self.points.fetch_add(batch.len() as u64, Ordering::Release);
         self.log_bytes.fetch_add(record_bytes as u64, Ordering::Relaxed);
         self.log_records.fetch_add(1, Ordering::Relaxed);
@@ -107,6 +111,12 @@ impl Generation {
     /// Bytes of the epoch's log records.
     pub(crate) fn log_bytes(&self) -> u64 {
         self.log_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What the bounds of an epoch count: bytes of its log or of its mini-chunks, whichever are more. These are fewer but
+    /// for points that do not pack, such as those of a series that jumps to and fro by months.
+    pub(crate) fn size(&self) -> u64 {
+        self.log_bytes().max(self.arena_bytes.load(Ordering::Relaxed))
     }
 
     pub(crate) fn log_records(&self) -> u64 {
@@ -169,6 +179,7 @@ mod tests {
         let far = 60 * schemas::time::DAY_MS;
         apply(&generation, &[(1, 0, 1.0), (1, far, 2.0), (1, 10, 3.0)]);
         assert_eq!(read(&generation, 1, 0..far + 1).iter().map(|p| p.0).collect::<Vec<_>>(), [0, 10, far]);
+        assert_eq!(read(&generation, 1, 1..far).iter().map(|p| p.0).collect::<Vec<_>>(), [10]);
         assert!(
             generation.holds_hour(Hour(0)) && generation.holds_hour(Hour(60 * 24)) && !generation.holds_hour(Hour(1))
         );

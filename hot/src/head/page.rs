@@ -5,28 +5,30 @@ use schemas::{Points, SeriesAddress};
 /// Points in a page. Sixteen make a mini-chunk that is worth its header, in a page of about 220 bytes.
 pub(super) const PAGE_POINTS: usize = 16;
 
+/// Bytes of a [`ChunkLink`] in an arena.
+pub(super) const LINK_BYTES: usize = size_of::<usize>();
+
 /// Where a mini-chunk lies in the arena of the shard, shifted by one so that 0 says "none".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct ChunkLink(u32);
+pub(super) struct ChunkLink(usize);
 
 impl ChunkLink {
     pub(super) const NONE: Self = Self(0);
 
-    /// `None` when the offset is beyond what an arena may hold.
-    pub(super) fn to(offset: usize) -> Option<Self> {
-        u32::try_from(offset).ok().and_then(|offset| offset.checked_add(1)).map(Self)
+    pub(super) fn to(offset: usize) -> Self {
+        Self(offset + 1)
     }
 
     pub(super) fn offset(self) -> Option<usize> {
-        self.0.checked_sub(1).map(|offset| offset as usize)
+        self.0.checked_sub(1)
     }
 
-    pub(super) fn to_le_bytes(self) -> [u8; 4] {
+    pub(super) fn to_le_bytes(self) -> [u8; LINK_BYTES] {
         self.0.to_le_bytes()
     }
 
-    pub(super) fn from_le_bytes(bytes: [u8; 4]) -> Self {
-        Self(u32::from_le_bytes(bytes))
+    pub(super) fn from_le_bytes(bytes: [u8; LINK_BYTES]) -> Self {
+        Self(usize::from_le_bytes(bytes))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A shard of a generation: the pages of its series, and one arena for their mini-chunks.
 //!
-//! An arena entry is `link to the series' previous mini-chunk (4), length (4), first and last timestamp (8 each), chunk`;
-//! so a read of one hour passes over the others without looking into them.
+//! An arena entry is `link to the series' previous mini-chunk (8), length (4), ms from the first timestamp to the last (4),
+//! first timestamp (8), chunk`; so a read of one hour passes over the others without looking into them.
 
 use hashbrown::HashMap;
 use schemas::chunk::{ChunkDecoder, ChunkEncoder};
@@ -9,10 +9,13 @@ use schemas::{Points, SeriesAddress, Sid};
 use smallvec::SmallVec;
 
 use super::HeadPoint;
-use super::page::{ChunkLink, Page};
+use super::page::{ChunkLink, LINK_BYTES, Page};
 use crate::error::HotError;
 
-const ENTRY_HEADER_BYTES: usize = 24;
+const LENGTH_AT: usize = LINK_BYTES;
+const SPAN_AT: usize = LENGTH_AT + 4;
+const FIRST_AT: usize = SPAN_AT + 4;
+const ENTRY_HEADER_BYTES: usize = FIRST_AT + 8;
 
 #[derive(Debug, Default)]
 pub(super) struct Shard {
@@ -24,8 +27,9 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// Adds points in arrival order.
-    pub(super) fn apply(&mut self, addresses: &[SeriesAddress], points: &[HeadPoint]) {
+    /// Adds points in arrival order; returns by how many bytes the arena grew.
+    pub(super) fn apply(&mut self, addresses: &[SeriesAddress], points: &[HeadPoint]) -> usize {
+        let before = self.arena.len();
         let mut last: Option<(u32, usize)> = None;
         for point in points {
             let slot = match last {
@@ -39,6 +43,7 @@ impl Shard {
                 debug_assert!(pushed, "an empty page takes any point");
             }
         }
+        self.arena.len() - before
     }
 
     fn slot(&mut self, address: SeriesAddress) -> usize {
@@ -57,20 +62,20 @@ impl Shard {
         page.copy_to(&mut self.scratch);
         // Settling parts and then their sequence gives the same as settling the sequence: arrival order is kept.
         self.scratch.settle();
-        let link = ChunkLink::to(self.arena.len()).expect("an arena is bounded by the log, far below 4 GiB a shard");
-        let (Some(first), Some(last)) = (self.scratch.timestamps.first(), self.scratch.timestamps.last()) else {
+        let (Some(&first), Some(&last)) = (self.scratch.timestamps.first(), self.scratch.timestamps.last()) else {
             return;
         };
+        let span = u32::try_from(last - first).expect("a page takes no point 2^31 ms from its first");
         let start = self.arena.len();
         self.arena.extend_from_slice(&page.newest_chunk.to_le_bytes());
-        self.arena.extend_from_slice(&[0; 4]);
+        self.arena.extend_from_slice(&[0; SPAN_AT - LENGTH_AT]);
+        self.arena.extend_from_slice(&span.to_le_bytes());
         self.arena.extend_from_slice(&first.to_le_bytes());
-        self.arena.extend_from_slice(&last.to_le_bytes());
         self.encoder.encode(&self.scratch.timestamps, &self.scratch.values, &mut self.arena);
         let len = self.arena.len() - start - ENTRY_HEADER_BYTES;
         let len = u32::try_from(len).expect("sixteen points are a few hundred bytes");
-        self.arena[start + 4..start + 8].copy_from_slice(&len.to_le_bytes());
-        page.newest_chunk = link;
+        self.arena[start + LENGTH_AT..start + SPAN_AT].copy_from_slice(&len.to_le_bytes());
+        page.newest_chunk = ChunkLink::to(start);
         page.clear();
     }
 
@@ -88,14 +93,15 @@ impl Shard {
         let mut entries: SmallVec<[usize; 16]> = SmallVec::new();
         let mut link = page.newest_chunk;
         while let Some(offset) = link.offset() {
-            let (first, last) = (i64::from_le_bytes(self.word(offset + 8)), i64::from_le_bytes(self.word(offset + 16)));
+            let first = i64::from_le_bytes(self.word(offset + FIRST_AT));
+            let last = first + i64::from(u32::from_le_bytes(self.word(offset + SPAN_AT)));
             if first < end_ms && last >= start_ms {
                 entries.push(offset);
             }
             link = ChunkLink::from_le_bytes(self.word(offset));
         }
         for &offset in entries.iter().rev() {
-            let len = u32::from_le_bytes(self.word(offset + 4)) as usize;
+            let len = u32::from_le_bytes(self.word(offset + LENGTH_AT)) as usize;
             let chunk = &self.arena[offset + ENTRY_HEADER_BYTES..offset + ENTRY_HEADER_BYTES + len];
             decoder
                 .decode_range(chunk, start_ms, end_ms, out)

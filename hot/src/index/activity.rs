@@ -182,6 +182,7 @@ impl Activity {
     }
 
     /// The first and last day that have active series.
+    #[cfg(test)]
     pub(super) fn extent(&self) -> Option<(Day, Day)> {
         let days = self.days.read();
         Some((*days.first_key_value()?.0, *days.last_key_value()?.0))

@@ -1,112 +1,15 @@
 //! The behaviour of the index as a whole, over a real database.
 
+mod given;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use rocksdb::{ColumnFamilyDescriptor, Options, WriteBatch};
+use rocksdb::WriteBatch;
 use schemas::labels::hash_canonical;
-use schemas::{DurationMs, MatchOp, PointBatch, RejectReason, SeriesHash, TimestampMs};
+use schemas::{MatchOp, PointBatch, RejectReason, SeriesHash, TimestampMs};
 
-use super::limits::TooManyNewSeries;
+use self::given::{Given, NOW, TODAY, batch, day, labels, matcher, nobody};
 use super::*;
-
-const NOW: i64 = 20_778 * 86_400_000 + 5_000;
-const TODAY: Day = Day(20_778);
-
-/// An index over a database in a directory that goes with it.
-struct Given {
-    index: Index,
-    db: Arc<Db>,
-    dir: tempfile::TempDir,
-}
-
-fn open(dir: &tempfile::TempDir) -> Arc<Db> {
-    let mut options = Options::default();
-    options.create_if_missing(true);
-    options.create_missing_column_families(true);
-    let families = Index::families().into_iter().map(|(name, options)| ColumnFamilyDescriptor::new(name, options));
-    Arc::new(Db::open_cf_descriptors(&options, dir.path(), families).expect("opens"))
-}
-
-impl Given {
-    fn with_limits(limits: SeriesLimits) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let db = open(&dir);
-        let index = Index::load(&db, limits).expect("an empty index loads");
-        Self { index, db, dir }
-    }
-
-    fn an_index() -> Self {
-        Self::with_limits(SeriesLimits::default())
-    }
-
-    /// Writes what is pending, as a commit does.
-    fn commit(&self) {
-        let mut write = WriteBatch::default();
-        self.index.drain_unpersisted(&mut write);
-        self.index.persist_active(&mut write);
-        self.db.write(write).expect("writes");
-    }
-
-    /// Closes without anything further being written.
-    fn reopened(self) -> Self {
-        let Self { index, db, dir } = self;
-        let limits = index.limits;
-        drop((index, db));
-        let db = open(&dir);
-        let index = Index::load(&db, limits).expect("loads");
-        Self { index, db, dir }
-    }
-
-    fn resolve(&self, batch: &PointBatch, now_ms: i64) -> Result<Resolved, TooManyNewSeries> {
-        let mut out = Resolved::default();
-        self.index.resolve(batch, now_ms, &mut out).map(|()| out)
-    }
-
-    /// Resolves series given as text, `metric a=1 b=2`, and lets go of the batch.
-    fn series(&self, texts: &[&str]) -> Vec<SeriesAddress> {
-        let out = self.resolve(&batch(texts), NOW).expect("within limits");
-        assert_eq!(out.rejected, vec![]);
-        out.addresses.into_iter().map(|address| address.expect("resolved")).collect()
-    }
-
-    fn selected(&self, matchers: &[LabelMatcher]) -> Vec<String> {
-        self.selected_in(matchers, None)
-    }
-
-    fn selected_in(&self, matchers: &[LabelMatcher], range: Option<TimeRange>) -> Vec<String> {
-        let found = self.index.select(matchers, range, usize::MAX).expect("within the limit");
-        assert!(found.is_sorted_by_key(|info| info.address));
-        found.iter().map(|info| info.labels.to_string()).collect()
-    }
-}
-
-fn labels(text: &str) -> Labels {
-    let mut words = text.split(' ');
-    let metric = words.next().expect("a metric");
-    let pairs = words.map(|word| word.split_once('=').expect("name=value"));
-    Labels::new([("__name__", metric)].into_iter().chain(pairs)).expect("valid labels")
-}
-
-fn batch(texts: &[&str]) -> PointBatch {
-    let mut batch = PointBatch::new();
-    for text in texts {
-        batch.add_canonical(labels(text).as_bytes());
-    }
-    batch
-}
-
-fn matcher(name: &str, op: MatchOp, value: &str) -> LabelMatcher {
-    LabelMatcher::new(name, op, value).expect("compiles")
-}
-
-fn day(day: u32) -> TimeRange {
-    let start = TimestampMs(i64::from(day) * 86_400_000);
-    TimeRange::new(start, start.plus(DurationMs::DAY)).expect("ordered")
-}
-
-fn nobody(_: Sid) -> bool {
-    false
-}
 
 #[test]
 fn a_series_keeps_its_address_within_a_batch_and_between_batches() {
@@ -308,7 +211,7 @@ fn a_range_selects_series_with_points_on_its_days() {
     assert!(selected(until).is_empty(), "the end of a range is outside of it");
     let empty = TimeRange::new(day(12).start(), day(12).start()).expect("ordered");
     assert!(selected(empty).is_empty());
-    assert_eq!(given.index.active_days(), Some((Day(10), Day(12))));
+    assert_eq!(given.index.activity.extent(), Some((Day(10), Day(12))));
 
     given.commit();
     let given = given.reopened();
@@ -366,7 +269,7 @@ fn a_series_goes_with_its_last_active_day_and_comes_back_with_a_new_number() {
     given.commit();
     let given = given.reopened();
     assert_eq!(given.series(&["up pod=old", "up pod=new"]), vec![after[0], before[1]]);
-    assert_eq!(given.index.active_days(), Some((Day(20), Day(20))));
+    assert_eq!(given.index.activity.extent(), Some((Day(20), Day(20))));
 }
 
 #[test]

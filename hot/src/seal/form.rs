@@ -15,7 +15,6 @@ use schemas::{Day, DurationMs, Hour, MetricId, Points, RetentionClass, SeriesAdd
 
 use super::merge;
 use crate::error::HotError;
-use crate::facts::Change;
 use crate::store::Core;
 use crate::view::View;
 
@@ -42,7 +41,7 @@ pub(super) fn decide(
     let _one_at_a_time = core.forms().lock();
     // Another hour of the day may have been first.
     let map = Arc::clone(core.view().map_arc());
-    let mut decided: Vec<(RetentionClass, MetricId, Form)> = Vec::new();
+    let mut decided: Vec<MetaRecord> = Vec::new();
     for (class, metric) in undecided(&map) {
         let yesterday = hour.day().0.checked_sub(1).map(Day);
         let as_before = yesterday.and_then(|day| map.forms.get(&(class, day, metric)).copied());
@@ -50,25 +49,12 @@ pub(super) fn decide(
             Some(form) => form,
             None => by_size(view, hour, class, metric)?,
         };
-        decided.push((class, metric, form));
+        decided.push(MetaRecord::Form(class, hour.day(), metric, form));
     }
-    if decided.is_empty() {
-        return Ok(());
-    }
-    let engine = core.engine();
-    core.publication().record(
-        |_| {
-            let mut change = Change::default();
-            for &(class, metric, form) in &decided {
-                change.put(engine, &MetaRecord::Form(class, hour.day(), metric, form));
-            }
-            change.write(engine, "cannot record the forms of metrics")
-        },
-        |state| {
-            let forms = Arc::make_mut(&mut state.map_mut().forms);
-            forms.extend(decided.iter().map(|&(class, metric, form)| ((class, hour.day(), metric), form)));
-        },
-    )
+    core.publication().record(core.engine(), "cannot record the forms of metrics", |_, change| {
+        decided.into_iter().for_each(|form| change.put(form));
+        Ok(())
+    })
 }
 
 fn by_size(view: &View, hour: Hour, class: RetentionClass, metric: MetricId) -> Result<Form, HotError> {

@@ -7,7 +7,7 @@
 
 use schemas::chunk::ChunkDecoder;
 use schemas::keys::{Family, parse_sealed_key, sealed_hour_prefix, sealed_key};
-use schemas::rollup::{Bucket, BucketMoments, Moments, bucketize, moments_by_bucket};
+use schemas::rollup::{Aggregate, Bucket, BucketMoments, aggregate_by_bucket, bucketize};
 use schemas::tier_map::Form;
 use schemas::{DurationMs, Hour, MetricId, Points, Resolution, RetentionClass, SeriesAddress, rollup_row};
 
@@ -39,8 +39,8 @@ impl ScanStats {
     }
 }
 
-/// The start of a bucket in ms, and its moments.
-pub type TimedMoments = (i64, Moments);
+/// The start of a bucket in ms, and its aggregate.
+pub type Timed<A> = (i64, A);
 
 /// One hour of one family, read forward by address.
 #[derive(Debug)]
@@ -158,18 +158,18 @@ impl View {
         Ok(stats)
     }
 
-    /// The moments of the closed buckets `[b, b + width)` of an hour, from whatever holds them cheapest. `width` is an
+    /// The aggregates of the closed buckets `[b, b + width)` of an hour, from whatever holds them cheapest. `width` is an
     /// hour, or whole minutes that divide one. Otherwise as [`View::scan_points`].
-    pub fn scan_moments(
+    pub fn scan_aggregates<A: Aggregate>(
         &self,
         hour: Hour,
         width: DurationMs,
         addresses: &[SeriesAddress],
-        each: &mut dyn FnMut(usize, &[TimedMoments]),
+        each: &mut dyn FnMut(usize, &[Timed<A>]),
     ) -> Result<ScanStats, HotError> {
         debug_assert!(width.0 > 0 && width.0 % DurationMs::MINUTE.0 == 0 && DurationMs::HOUR.0 % width.0 == 0);
         let mut stats = ScanStats::default();
-        let mut scratch = MomentsScratch::default();
+        let mut scratch = AggregateScratch::default();
         let mut chunks = ChunkReader::new(self, hour, Access::Query);
         let mut minutes = HourReader::new(self, Family::Minute(hour.week()), hour, Access::Query);
         let mut hours = HourReader::new(self, Family::Hour(hour.week()), hour, Access::Query);
@@ -285,16 +285,22 @@ impl View {
     }
 }
 
-/// Buffers of [`View::scan_moments`].
-#[derive(Debug, Default)]
-struct MomentsScratch {
+/// Buffers of [`View::scan_aggregates`].
+#[derive(Debug)]
+struct AggregateScratch<A> {
     decoder: ChunkDecoder,
     points: Points,
     rows: Vec<BucketMoments>,
-    out: Vec<(i64, Moments)>,
+    out: Vec<Timed<A>>,
 }
 
-impl MomentsScratch {
+impl<A> Default for AggregateScratch<A> {
+    fn default() -> Self {
+        Self { decoder: ChunkDecoder::default(), points: Points::default(), rows: Vec::new(), out: Vec::new() }
+    }
+}
+
+impl<A: Aggregate> AggregateScratch<A> {
     /// From a chunk.
     fn chunk(
         &mut self,
@@ -306,9 +312,7 @@ impl MomentsScratch {
         self.points.clear();
         chunks.read(address, &mut self.decoder, stats, &mut self.points)?;
         let out = &mut self.out;
-        moments_by_bucket(&self.points.timestamps, &self.points.values, width, |start, moments| {
-            out.push((start, moments));
-        });
+        aggregate_by_bucket(&self.points.timestamps, &self.points.values, width, |start, part| out.push((start, part)));
         Ok(())
     }
 
@@ -330,9 +334,9 @@ impl MomentsScratch {
         }
         for bucket in &self.rows {
             let start = bucket.start.timestamp().floor_to(width).0;
-            let closed = bucket.closed();
+            let closed = A::of_moments(&bucket.closed());
             match self.out.last_mut() {
-                Some((last, moments)) if *last == start => *moments = moments.combine(&closed),
+                Some((last, whole)) if *last == start => *whole = whole.combine(&closed),
                 _ => self.out.push((start, closed)),
             }
         }

@@ -1,11 +1,12 @@
 //! What was acknowledged is readable at once and survives (ACK-1, SET-1).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use hot::{AppendError, FlushOutcome, HotError};
+use hot::{AppendError, FlushOutcome, Unwritable};
 use schemas::points::stale;
 use schemas::reject::RejectReason;
-use schemas::{PointBatch, TimestampMs};
+use schemas::{Epoch, PointBatch, TimestampMs};
 
 use crate::given::{FIRST, World, at, hour, labels};
 
@@ -98,21 +99,101 @@ fn a_full_log_is_refused_until_it_is_flushed() {
     let series = batch.add_canonical(labels(0).as_bytes());
     batch.push(series, FIRST.start().0 + 99_000, 1.0);
     assert!(matches!(world.store().append(&batch), Err(AppendError::Overloaded { .. })));
-    assert!(world.store().flush_due());
-    world.flush();
-    assert!(!world.store().flush_due());
+    assert!(matches!(world.store().flush_due_epochs().expect("flushes"), FlushOutcome::Flushed { points: 16, .. }));
+    assert_eq!(world.store().flush_due_epochs().expect("flushes"), FlushOutcome::Nothing);
     assert_eq!(world.store().append(&batch).expect("there is room again").accepted, 1);
 }
 
 #[test]
 fn an_epoch_is_due_by_age_only_when_it_holds_points() {
     let mut world = World::new();
+    let flush_due = |world: &World| world.store().flush_due_epochs().expect("flushes");
     world.clock.advance(3_600_000);
-    assert!(!world.store().flush_due());
+    assert_eq!(flush_due(&world), FlushOutcome::Nothing);
     world.append(&[(0, 0, 1.0)]);
-    assert!(!world.store().flush_due());
+    assert_eq!(flush_due(&world), FlushOutcome::Nothing);
     world.clock.advance(600_000);
-    assert!(world.store().flush_due());
+    assert_eq!(flush_due(&world), FlushOutcome::Flushed { through: Epoch(1), points: 1 });
+}
+
+#[test]
+fn a_flush_that_is_due_ends_no_epoch_that_has_just_begun() {
+    let mut world = World::new();
+    world.append(&[(0, 0, 1.0)]);
+    world.reopen();
+    world.append(&[(0, 1_000, 2.0)]);
+    let flushed = world.store().flush_due_epochs().expect("flushes");
+    assert_eq!(flushed, FlushOutcome::Flushed { through: Epoch(1), points: 1 }, "what the start found");
+    assert_eq!(world.store().inventory().expect("readable").head_points, 1);
+    world.agrees(hour(0)).expect("from a run and the head");
+}
+
+#[test]
+fn logs_that_starts_find_count_towards_the_bound() {
+    const LOG_BYTES_MAX: u64 = 1_024;
+    let mut world = World::with(|config| config.log_bytes_max = LOG_BYTES_MAX);
+    // Killed again and again before anything is flushed: every life leaves a log behind.
+    let mut lives = 0;
+    while has_room(&mut world) {
+        world.append(&(0..16).map(|i| (0, i * 1_000 + lives, 1.0)).collect::<Vec<_>>());
+        world.reopen();
+        lives += 1;
+        assert!(lives < 100);
+    }
+    let outstanding = world.store().inventory().expect("readable").log_bytes;
+    assert!((2 * LOG_BYTES_MAX..3 * LOG_BYTES_MAX).contains(&outstanding), "{outstanding} bytes in {lives} logs");
+    world.flush();
+    assert!(has_room(&mut world));
+    world.agrees(hour(0)).expect("all of it");
+}
+
+/// Whether a point more is taken.
+fn has_room(world: &mut World) -> bool {
+    let mut batch = PointBatch::new();
+    let series = batch.add_canonical(labels(0).as_bytes());
+    batch.push(series, FIRST.start().0 + 99_000, 1.0);
+    match world.store().append(&batch) {
+        Ok(_) => world.remember(&[(0, 99_000, 1.0)]),
+        Err(AppendError::Overloaded { .. }) => return false,
+        Err(error) => panic!("{error}"),
+    }
+    true
+}
+
+#[test]
+fn a_start_flushes_every_log_but_the_newest_before_it_reads_the_next() {
+    let flushes = Arc::new(AtomicBool::new(false));
+    let mut world = World::with({
+        let flushes = Arc::clone(&flushes);
+        move |config| config.background_flush = flushes.load(Ordering::SeqCst)
+    });
+    for life in 0..3 {
+        world.append(&[(0, life * 1_000, 1.0), (1, 7, f64::from(u8::try_from(life).expect("small")))]);
+        world.reopen();
+    }
+    assert_eq!(world.store().inventory().expect("readable").checkpoint, Epoch::ZERO, "nobody flushes for the owner");
+    flushes.store(true, Ordering::SeqCst);
+    world.reopen();
+    assert!(world.store().inventory().expect("readable").checkpoint >= Epoch(2));
+    world.agrees(hour(0)).expect("from runs and the head");
+}
+
+#[test]
+fn points_that_do_not_pack_end_an_epoch_by_their_memory() {
+    const LOG_BYTES_MAX: u64 = 64 << 10;
+    const MONTH_MS: i64 = 30 * schemas::time::DAY_MS;
+    let mut world = World::with(|config| config.log_bytes_max = LOG_BYTES_MAX);
+    let mut told = Vec::new();
+    // To and fro by more than a page can tell.
+    for i in 0..1_500 {
+        told.extend([(0, i, 1.0), (0, MONTH_MS + i, 2.0)]);
+    }
+    world.append(&told);
+    let held = world.store().inventory().expect("readable");
+    assert!(held.log_bytes < LOG_BYTES_MAX, "{held:?}");
+    assert!(!has_room(&mut world), "{held:?}");
+    assert!(matches!(world.store().flush_due_epochs().expect("flushes"), FlushOutcome::Flushed { points: 3_000, .. }));
+    world.agrees(hour(0)).expect("all of it");
 }
 
 #[test]
@@ -123,7 +204,7 @@ fn a_closed_store_refuses_points_and_still_reads() {
     let mut batch = PointBatch::new();
     let series = batch.add_canonical(labels(0).as_bytes());
     batch.push(series, FIRST.start().0, 2.0);
-    assert!(matches!(world.store().append(&batch), Err(AppendError::Failed(HotError::Closed))));
+    assert!(matches!(world.store().append(&batch), Err(AppendError::Unwritable { why: Unwritable::Closed, .. })));
     world.agrees(hour(0)).expect("readable");
     world.reopen();
     world.agrees(hour(0)).expect("readable after a start");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hot::{HourSeal, SealStats, Store, StoreConfig, View};
 use runtime::ManualClock;
 use schemas::points::is_stale;
-use schemas::rollup::{Moments, moments_by_bucket};
+use schemas::rollup::{Moments, aggregate_by_bucket};
 use schemas::tier_map::{DeltaVersions, Form, Owner, Thresholds};
 use schemas::time::{HOUR_MS, HourRange};
 use schemas::{DurationMs, Hour, Labels, PointBatch, Points, Resolution, RetentionClass, SeriesAddress, TierMap};
@@ -125,7 +125,7 @@ impl World {
     pub(crate) fn seal_with_stats(&mut self, hour: Hour) -> Option<SealStats> {
         let store = Arc::clone(self.store());
         let mut seal: HourSeal = store.begin_seal(hour).expect("begins")?;
-        if seal.cold_metrics().is_empty() {
+        if !is_delta_s(seal.view().map(), hour) {
             seal.write(None, &[], None).expect("writes");
             return Some(seal.finish(None).expect("finishes"));
         }
@@ -251,7 +251,7 @@ impl World {
         let mut moments: Vec<Vec<(i64, Moments)>> = vec![Vec::new(); addresses.len()];
         if owner(view.map(), &addresses, hour, resolution) == Owner::Local {
             let mut copy = |at: usize, rows: &[(i64, Moments)]| moments[at] = rows.to_vec();
-            view.scan_moments(hour, width, &addresses, &mut copy).expect("scans");
+            view.scan_aggregates(hour, width, &addresses, &mut copy).expect("scans");
         } else {
             for (at, points) in self.settled(&view, hour, &addresses).iter().enumerate() {
                 moments[at] = cut(points, width);
@@ -326,8 +326,13 @@ fn same_moments(got: &BTreeMap<(usize, i64), Moments>, want: &BTreeMap<(usize, i
 
 fn cut(points: &Points, width: DurationMs) -> Vec<(i64, Moments)> {
     let mut out = Vec::new();
-    moments_by_bucket(&points.timestamps, &points.values, width, |start, moments| out.push((start, moments)));
+    aggregate_by_bucket(&points.timestamps, &points.values, width, |start, moments| out.push((start, moments)));
     out
+}
+
+/// Whether Delta owns raw points of an hour, of either form.
+pub(crate) fn is_delta_s(map: &TierMap, hour: Hour) -> bool {
+    Form::ALL.iter().any(|&form| map.owner(CLASS, form, Resolution::Raw, hour) == Owner::Cold)
 }
 
 /// All forms move together in these stories, so one owner answers for all series.

@@ -58,7 +58,7 @@ fn a_sealed_hour_has_no_overlay_and_names_its_through() {
     assert!(world.seal(hour(0)));
     let view = world.store().view();
     let through = view.map().sealed_through(hour(0));
-    assert_eq!(view.sealed_hours(), [(hour(0), through)]);
+    assert_eq!(view.map().sealed_through.iter().collect::<Vec<_>>(), [(&hour(0), &through)]);
     assert!(view.overlay(hour(0), through).expect("readable").is_none());
     assert!(view.overlay_hours().is_empty());
     assert_eq!(view.base_addresses(hour(0)).expect("readable"), [world.address(0), world.address(1)]);
@@ -185,7 +185,7 @@ fn a_locked_hour_is_not_sealed_and_an_abandoned_seal_leaves_it_as_it_was() {
     assert!(store.lock_hours(one(hour(0))).is_none());
     seal.write(None, &[], None).expect("writes");
     drop(seal);
-    assert!(store.view().sealed_hours().is_empty());
+    assert!(store.view().map().sealed_through.is_empty());
     assert_eq!(std::fs::read_dir(world.dir().join("staging")).expect("exists").count(), 0);
     drop(store);
     world.agrees(hour(0)).expect("as before");
@@ -228,4 +228,18 @@ fn a_damaged_directory_is_refused_and_a_second_owner_too() {
     let second = Store::open(hot::StoreConfig::new(world.dir()), std::sync::Arc::new(runtime::SystemClock));
     assert!(second.is_err(), "one process owns a directory");
     assert_eq!(labels(0).metric(), "metric_0");
+}
+
+#[test]
+fn a_seal_ends_no_epoch_that_holds_nothing_of_its_hour() {
+    let mut world = World::new();
+    world.append(&[(0, 0, 1.0)]);
+    world.reopen();
+    world.append(&[(0, at(1, 0), 2.0)]);
+    assert!(world.seal(hour(0)));
+    let inventory = world.store().inventory().expect("readable");
+    assert_eq!((inventory.runs.len(), inventory.head_points), (1, 1), "what the start found is a run, the rest is not");
+    for n in 0..2 {
+        world.agrees(hour(n)).expect("from wherever it is");
+    }
 }

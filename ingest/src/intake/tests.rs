@@ -85,18 +85,21 @@ fn what_the_sink_refuses_is_told_by_the_line_it_came_from() {
 }
 
 #[test]
-fn a_busy_sink_makes_the_request_fail_as_a_whole_and_again() {
-    let busy = SinkError::Busy { retry_after: Duration::from_secs(2) };
-    let (intake, _) = intake(Memory { error: Some(busy.clone()), ..Memory::default() });
-    let error = ingest(&intake, "a v=1").expect_err("busy");
-    assert_eq!(error, IntakeError::Sink(busy));
-    assert!(error.is_retryable());
+fn a_sink_that_takes_nothing_makes_the_request_fail_as_a_whole_for_now() {
+    let retry_after = Duration::from_secs(2);
+    let (busy, full) = ("busy".to_owned(), "disk full".to_owned());
+    for why in [SinkError::Busy { why: busy, retry_after }, SinkError::Unwritable { why: full, retry_after }] {
+        let (intake, _) = intake(Memory { error: Some(why.clone()), ..Memory::default() });
+        let error = ingest(&intake, "a v=1").expect_err("taken by nobody");
+        assert_eq!(error, IntakeError::Sink(why));
+        assert!(error.is_retryable());
+    }
 }
 
 #[test]
 fn a_request_without_a_good_point_does_not_reach_the_sink() {
-    let (intake, sink) =
-        intake(Memory { error: Some(SinkError::Failed("must not be asked".to_owned())), ..Memory::default() });
+    let asked = SinkError::Unwritable { why: "must not be asked".to_owned(), retry_after: Duration::ZERO };
+    let (intake, sink) = intake(Memory { error: Some(asked), ..Memory::default() });
     let outcome = ingest(&intake, "bad\nworse").expect("told");
     assert_eq!((outcome.accepted, outcome.rejected()), (0, 2));
     assert!(sink.appended.lock().is_empty());

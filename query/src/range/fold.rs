@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use schemas::rollup::Moments;
+use schemas::rollup::Totals;
 use schemas::time::HourRange;
 
 use super::groups::{Joining, Outputs};
@@ -26,7 +26,7 @@ enum Folded<S> {
     /// Partials of merged series.
     Merged(Grid<S>),
     /// Values of series, as if they were points.
-    Combined(Grid<Moments>),
+    Combined(Grid<Totals>),
 }
 
 /// How a work's parts are folded.
@@ -59,7 +59,7 @@ impl Asked<'_> {
         answer: &mut Answer,
     ) -> Result<(), QueryError> {
         let width = question.routes.need.width().0;
-        let works = plan::works(&question.selection, &question.routes);
+        let works = plan::works(question);
         let mut results = futures::stream::iter(works)
             .map(|work| {
                 let span = work.hours;
@@ -127,7 +127,7 @@ impl Folding {
                 for bucket in parts.into_buckets(width) {
                     if let Some(value) = valued(&bucket.value, self.agg, bucket.start, bucket.width, tally) {
                         let output = self.outputs.of(bucket.series);
-                        grid.add(output, bucket.start, bucket.width, Moments::of_point(bucket.start, value));
+                        grid.add(output, bucket.start, bucket.width, Totals::of_value(value));
                     }
                 }
                 Ok(Folded::Combined(grid))
@@ -140,7 +140,8 @@ impl Folding {
         share.grow(cells * size_of::<Option<Cell<S>>>())?;
         let mut empty = Vec::new();
         empty.resize_with(cells, || None);
-        Ok(Grid { start: self.start, width: self.width, buckets: self.buckets, cells: empty, _share: share })
+        let next = (self.start, 0);
+        Ok(Grid { start: self.start, width: self.width, buckets: self.buckets, cells: empty, next, _share: share })
     }
 }
 
@@ -160,6 +161,8 @@ struct Grid<S> {
     buckets: usize,
     /// By output, then bucket.
     cells: Vec<Option<Cell<S>>>,
+    /// Start and number of the bucket after the last one that was added to.
+    next: (i64, usize),
     _share: Share,
 }
 
@@ -171,8 +174,16 @@ struct Cell<S> {
 
 impl<S: Summary> Grid<S> {
     fn add(&mut self, output: usize, start: i64, width: i64, value: S) {
-        // Coarser data may begin before the span: it is kept in the span's first bucket, with its own start.
-        let bucket = usize::try_from((start - self.start).div_euclid(self.width)).unwrap_or(0);
+        // The next bucket usually follows the last one, which saves a division.
+        let bucket = if start == self.next.0 {
+            self.next.1
+        } else {
+            // Coarser data may begin before the span: it is kept in the span's first bucket, with its own start.
+            usize::try_from((start - self.start).div_euclid(self.width)).unwrap_or(0)
+        };
+        if start >= self.start {
+            self.next = (start + self.width, bucket + 1);
+        }
         if bucket < self.buckets {
             put(&mut self.cells[output * self.buckets + bucket], Cell { start, width, value });
         }

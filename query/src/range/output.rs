@@ -84,6 +84,9 @@ impl Answer {
         if filled > self.points_max {
             return Err(self.too_many(filled));
         }
+        // Their memory is taken before they are made.
+        self.total = self.total.max(filled);
+        self.check()?;
         for list in self.points.iter_mut().filter(|list| !list.is_empty()) {
             let given = std::mem::take(list);
             *list = filled_points(&given, fill, range.start().0, range.end().0, width);
@@ -113,7 +116,8 @@ impl Answer {
 
 /// Every bucket of `[start, end)`, and the points that are given.
 fn filled_points(given: &[Point], fill: Fill, start: i64, end: i64, width: i64) -> Vec<Point> {
-    let mut out = Vec::new();
+    let buckets = usize::try_from((end - start) / width).unwrap_or(0);
+    let mut out = Vec::with_capacity(buckets + given.len());
     let mut given = given.iter().copied().peekable();
     let mut previous = None;
     let mut bucket = start;

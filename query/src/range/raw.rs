@@ -16,12 +16,12 @@ use crate::selection::Selection;
 impl Asked<'_> {
     /// Points of every series; where they are kept nowhere any more, averages of the finest buckets that are.
     pub(super) async fn raw(&self, selection: &Arc<Selection>) -> Result<Answer, QueryError> {
-        let question = self.question(selection, Need::Points);
+        let question = self.question(selection, Need::Points).await?;
         question.routes.tell(&self.reader.provenance);
         let outputs = Arc::new(Outputs::each(selection));
         let mut answer = Answer::new(outputs, self.reader.budget.share(), self.limits);
         let (reader, question) = (&self.reader, &question);
-        let mut works = futures::stream::iter(plan::works(selection, &question.routes))
+        let mut works = futures::stream::iter(plan::works(question))
             .map(|work| async move { reader.read(question, work, |parts: Parts<Points>| Ok(parts)).await })
             .buffered(WORKS_IN_FLIGHT);
         while let Some(parts) = works.try_next().await? {

@@ -2,20 +2,26 @@
 //!
 //! segments of Delta in the work ─▶ overlays of those hours (CPU pool) ─▶ one stream a metric ─▶ parts, or a repair
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use cold::ColdSelection;
+use cold::{ColdSelection, SeriesStream};
 use futures::TryStreamExt as _;
+use schemas::rollup::Bucket;
 use schemas::tier_map::{ColdTable, Owner, Tier};
 use schemas::time::HourRange;
 use schemas::{DurationMs, Epoch, Hour, Points, Resolution, SeriesAddress, TimeRange};
 
 use super::local::{LocalRead, Repair};
 use super::{Partial, Question, Reader, Work};
+pub(crate) use files::ColdFiles;
+
 use crate::error::QueryError;
 use crate::router::Source;
+use crate::selection::MetricGroup;
 
 /// Above so many series of a metric, all of its rows are read and the others dropped here: long lists of ids cost more
 /// to test against than they save.
@@ -29,6 +35,29 @@ struct ColdScan {
     series: Range<usize>,
     range: TimeRange,
     source: Source,
+}
+
+impl ColdScan {
+    fn group<'q>(&self, question: &'q Question) -> &'q MetricGroup {
+        &question.selection.groups()[self.group]
+    }
+
+    fn table(&self) -> ColdTable {
+        ColdTable::of(self.source.resolution)
+    }
+
+    /// What to ask of the archive: coarser rows are whole, so a little more than the scan's range.
+    fn selection(&self, question: &Question) -> ColdSelection {
+        let group = self.group(question);
+        let listed = self.series.len() <= LISTED_SERIES_MAX;
+        let width = self.source.resolution.width();
+        ColdSelection {
+            class: Some(group.class),
+            metric: Some(group.name.to_string()),
+            series: listed.then(|| group.ids(&self.series)),
+            range: width.map_or(self.range, |width| self.range.align_outward(width)),
+        }
+    }
 }
 
 /// Whether any of the work is Delta's.
@@ -59,11 +88,12 @@ pub(super) async fn read<P: Partial>(
     let scans: Vec<ColdScan> = scans(question, work).collect();
     for scan in scans {
         reader.stop.check()?;
-        let newer = overlays(reader, question, &scan).await?;
-        if scan.source.resolution == Resolution::Raw {
-            raw(reader, question, &scan, newer, out).await?;
+        let read = ColdRead { reader, question, scan };
+        let newer = read.overlays().await?;
+        if read.scan.source.resolution == Resolution::Raw {
+            read.raw(newer, out).await?;
         } else {
-            rows(reader, question, &scan, newer, out).await?;
+            read.rows(&newer, out).await?;
         }
         out.parts.check()?;
     }
@@ -72,31 +102,6 @@ pub(super) async fn read<P: Partial>(
 
 /// Newer points by series and hour.
 type NewerByHour = BTreeMap<(usize, Hour), Points>;
-
-/// The points newer than what Delta holds of the scan's hours. Hours with any are few: late data not sealed yet.
-async fn overlays(reader: &Arc<Reader>, question: &Question, scan: &ColdScan) -> Result<NewerByHour, QueryError> {
-    let hours = scan.range.hours();
-    let newer = reader.view.overlay_hours();
-    let touched: Vec<Hour> = newer.into_iter().map(|(hour, _)| hour).filter(|&hour| hours.contains(hour)).collect();
-    if touched.is_empty() {
-        return Ok(NewerByHour::new());
-    }
-    let class = question.selection.groups()[scan.group].class;
-    let table = ColdTable::of(scan.source.resolution);
-    let (shared, selection, series) = (Arc::clone(reader), Arc::clone(&question.selection), scan.series.clone());
-    let job = move || {
-        let mut newer = NewerByHour::new();
-        for hour in touched {
-            let through = shared.view.map().archived_through(table, class, hour);
-            let addresses = &selection.addresses()[series.clone()];
-            for (at, points) in newer_than(&shared, addresses, hour, through)? {
-                newer.insert((series.start + at, hour), points);
-            }
-        }
-        Ok(newer)
-    };
-    reader.pool.run(job).await
-}
 
 /// Points of an hour that arrived after `through`, with the index of their address.
 fn newer_than(
@@ -114,51 +119,6 @@ fn newer_than(
     Ok(newer)
 }
 
-impl ColdScan {
-    /// What to ask of the archive; `range` may be wider than the scan's, so that coarser rows are whole.
-    fn selection(&self, question: &Question, range: TimeRange) -> ColdSelection {
-        let group = &question.selection.groups()[self.group];
-        let listed = self.series.len() <= LISTED_SERIES_MAX;
-        ColdSelection {
-            class: Some(group.class),
-            metric: Some(group.name.to_string()),
-            series: listed.then(|| group.ids(&self.series)),
-            range,
-        }
-    }
-}
-
-/// Raw points, with all that is newer merged in.
-async fn raw<P: Partial>(
-    reader: &Arc<Reader>,
-    question: &Question,
-    scan: &ColdScan,
-    newer: NewerByHour,
-    out: &mut LocalRead<P>,
-) -> Result<(), QueryError> {
-    let width = question.routes.part_width();
-    let mut overlaid: BTreeMap<usize, Overlaid> = BTreeMap::new();
-    for ((series, _), points) in newer {
-        overlaid.entry(series).or_default().newer.extend_from(&points);
-    }
-    let group = &question.selection.groups()[scan.group];
-    let mut stream = points_stream(reader, scan.selection(question, scan.range)).await?;
-    while let Some((id, points)) = stream.try_next().await.map_err(QueryError::cold)? {
-        reader.stop.check()?;
-        let Some(series) = group.position(id).filter(|at| scan.series.contains(at)) else { continue };
-        reader.provenance.tally.met(Tier::Cold);
-        match overlaid.get_mut(&series) {
-            Some(overlaid) => overlaid.base.extend_from(&points),
-            None => out.cut(series, &points, width),
-        }
-        out.parts.check()?;
-    }
-    for (series, Overlaid { base, newer }) in overlaid {
-        out.cut(series, &base.overlaid_with(&newer), width);
-    }
-    Ok(())
-}
-
 /// A series' points in Delta, and those that arrived later.
 #[derive(Default)]
 struct Overlaid {
@@ -166,68 +126,121 @@ struct Overlaid {
     newer: Points,
 }
 
-/// Rollup rows; those of series and hours with newer points are left to a repair.
-async fn rows<P: Partial>(
-    reader: &Arc<Reader>,
-    question: &Question,
-    scan: &ColdScan,
-    newer: NewerByHour,
-    out: &mut LocalRead<P>,
-) -> Result<(), QueryError> {
-    let resolution = scan.source.resolution;
-    let width = resolution.width().unwrap_or(DurationMs::MINUTE);
-    let repaired = plan_repairs(reader, question, scan, &newer, out);
-    let group = &question.selection.groups()[scan.group];
-    let selection = scan.selection(question, scan.range.align_outward(width));
-    let versions = reader.view.map().delta;
-    let counters = &reader.provenance.cold;
-    let stream = if P::SKETCHES {
-        reader.archive.scan_buckets(&versions, resolution, &selection, counters).await
-    } else {
-        reader.archive.scan_lean_buckets(&versions, resolution, &selection, counters).await
-    };
-    let mut stream = stream.map_err(QueryError::cold)?;
-    while let Some((id, buckets)) = stream.try_next().await.map_err(QueryError::cold)? {
-        reader.stop.check()?;
-        let Some(series) = group.position(id).filter(|at| scan.series.contains(at)) else { continue };
-        reader.provenance.tally.met(Tier::Cold);
-        for bucket in &buckets {
-            let start = bucket.start.timestamp();
-            if repaired.is_empty() || !repaired.contains(&(series, Hour::containing(start))) {
-                out.parts.push(series, start.0, width, P::of_bucket(bucket));
+/// One scan of Delta under way.
+struct ColdRead<'a> {
+    reader: &'a Arc<Reader>,
+    question: &'a Question,
+    scan: ColdScan,
+}
+
+impl ColdRead<'_> {
+    /// The points newer than what Delta holds of the scan's hours. Hours with any are few: late data not sealed yet.
+    async fn overlays(&self) -> Result<NewerByHour, QueryError> {
+        let hours = self.scan.range.hours();
+        let newer = self.reader.view.overlay_hours();
+        let touched: Vec<Hour> = newer.into_iter().map(|(hour, _)| hour).filter(|&hour| hours.contains(hour)).collect();
+        if touched.is_empty() {
+            return Ok(NewerByHour::new());
+        }
+        let (class, table) = (self.scan.group(self.question).class, self.scan.table());
+        let (shared, series) = (Arc::clone(self.reader), self.scan.series.clone());
+        let selection = Arc::clone(&self.question.selection);
+        let job = move || {
+            let mut newer = NewerByHour::new();
+            for hour in touched {
+                let through = shared.view.map().archived_through(table, class, hour);
+                let addresses = &selection.addresses()[series.clone()];
+                for (at, points) in newer_than(&shared, addresses, hour, through)? {
+                    newer.insert((series.start + at, hour), points);
+                }
+            }
+            Ok(newer)
+        };
+        self.reader.pool.run(job).await
+    }
+
+    /// Hands what Delta has of each series of the scan to `each`, with its position in the selection.
+    async fn each_series<T, P: Partial>(
+        &self,
+        mut stream: SeriesStream<T>,
+        out: &mut LocalRead<P>,
+        mut each: impl FnMut(&mut LocalRead<P>, usize, T),
+    ) -> Result<(), QueryError> {
+        let group = self.scan.group(self.question);
+        while let Some((id, found)) = stream.try_next().await.map_err(QueryError::cold)? {
+            self.reader.stop.check()?;
+            let Some(series) = group.position(id).filter(|at| self.scan.series.contains(at)) else { continue };
+            self.reader.provenance.tally.met(Tier::Cold);
+            each(out, series, found);
+            out.parts.check()?;
+        }
+        Ok(())
+    }
+
+    /// Raw points, with all that is newer merged in.
+    async fn raw<P: Partial>(&self, newer: NewerByHour, out: &mut LocalRead<P>) -> Result<(), QueryError> {
+        let width = self.question.routes.part_width();
+        let mut overlaid: BTreeMap<usize, Overlaid> = BTreeMap::new();
+        for ((series, _), points) in newer {
+            overlaid.entry(series).or_default().newer.extend_from(&points);
+        }
+        let stream = points_stream(self.reader, self.scan.selection(self.question)).await?;
+        let each = |out: &mut LocalRead<P>, series, points: Points| match overlaid.get_mut(&series) {
+            Some(overlaid) => overlaid.base.extend_from(&points),
+            None => out.cut(series, &points, width),
+        };
+        self.each_series(stream, out, each).await?;
+        for (series, Overlaid { base, newer }) in overlaid {
+            out.cut(series, &base.overlaid_with(&newer), width);
+        }
+        Ok(())
+    }
+
+    /// Rollup rows; those of series and hours with newer points are left to a repair.
+    async fn rows<P: Partial>(&self, newer: &NewerByHour, out: &mut LocalRead<P>) -> Result<(), QueryError> {
+        let Reader { view, archive, counters, .. } = self.reader.as_ref();
+        let resolution = self.scan.source.resolution;
+        let width = resolution.width().unwrap_or(DurationMs::MINUTE);
+        let repaired = self.plan_repairs(newer, out);
+        let selection = self.scan.selection(self.question);
+        let versions = view.map().delta;
+        let stream = if P::SKETCHES {
+            archive.scan_buckets(&versions, resolution, &selection, counters).await
+        } else {
+            archive.scan_lean_buckets(&versions, resolution, &selection, counters).await
+        };
+        let each = |out: &mut LocalRead<P>, series, buckets: Vec<Bucket>| {
+            for bucket in &buckets {
+                let start = bucket.start.timestamp();
+                if repaired.is_empty() || !repaired.contains(&(series, Hour::containing(start))) {
+                    out.parts.push(series, start.0, width, P::of_bucket(bucket));
+                }
+            }
+        };
+        self.each_series(stream.map_err(QueryError::cold)?, out, each).await
+    }
+
+    /// Notes a repair for each hour with newer points whose raw points are still kept, and returns what is repaired.
+    fn plan_repairs<P: Partial>(&self, newer: &NewerByHour, out: &mut LocalRead<P>) -> BTreeSet<(usize, Hour)> {
+        let mut repaired = BTreeSet::new();
+        let mut by_hour: BTreeMap<Hour, Vec<usize>> = BTreeMap::new();
+        for &(series, hour) in newer.keys() {
+            if self.raw_owner(hour) == Owner::Expired {
+                self.reader.provenance.tally.unrepaired();
+            } else {
+                repaired.insert((series, hour));
+                by_hour.entry(hour).or_default().push(series);
             }
         }
-        out.parts.check()?;
+        out.repairs.extend(by_hour.into_iter().map(|(hour, series)| Repair { hour, series }));
+        repaired
     }
-    Ok(())
-}
 
-/// Notes a repair for each hour with newer points whose raw points are still kept, and returns what is repaired.
-fn plan_repairs<P: Partial>(
-    reader: &Reader,
-    question: &Question,
-    scan: &ColdScan,
-    newer: &NewerByHour,
-    out: &mut LocalRead<P>,
-) -> BTreeSet<(usize, Hour)> {
-    let mut repaired = BTreeSet::new();
-    let mut by_hour: BTreeMap<Hour, Vec<usize>> = BTreeMap::new();
-    for &(series, hour) in newer.keys() {
-        if raw_owner(reader, question, scan.group, hour) == Owner::Expired {
-            reader.provenance.tally.unrepaired();
-        } else {
-            repaired.insert((series, hour));
-            by_hour.entry(hour).or_default().push(series);
-        }
+    fn raw_owner(&self, hour: Hour) -> Owner {
+        let (map, group) = (self.reader.view.map(), self.scan.group(self.question));
+        let form = map.form(group.class, group.metric, hour.day());
+        map.owner(group.class, form, Resolution::Raw, hour)
     }
-    out.repairs.extend(by_hour.into_iter().map(|(hour, series)| Repair { hour, series }));
-    repaired
-}
-
-fn raw_owner(reader: &Reader, question: &Question, group: usize, hour: Hour) -> Owner {
-    let (map, group) = (reader.view.map(), &question.selection.groups()[group]);
-    let form = map.form(group.class, group.metric, hour.day());
-    map.owner(group.class, form, Resolution::Raw, hour)
 }
 
 /// Recomputes what was left to repairs: raw owner ⊕ newer points, cut into buckets.
@@ -313,10 +326,7 @@ async fn delta_base(
     Ok(base)
 }
 
-type PointsStream = futures::stream::BoxStream<'static, Result<(schemas::SeriesId, Points), cold::ColdError>>;
-
-async fn points_stream(reader: &Reader, selection: ColdSelection) -> Result<PointsStream, QueryError> {
+async fn points_stream(reader: &Reader, selection: ColdSelection) -> Result<SeriesStream<Points>, QueryError> {
     let versions = reader.view.map().delta;
-    let counters = &reader.provenance.cold;
-    reader.archive.scan_points(&versions, &selection, counters).await.map_err(QueryError::cold)
+    reader.archive.scan_points(&versions, &selection, &reader.counters).await.map_err(QueryError::cold)
 }

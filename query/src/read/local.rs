@@ -7,6 +7,7 @@ use hot::{Overlay, ScanStats};
 use schemas::tier_map::{Owner, Tier};
 use schemas::{DurationMs, Epoch, Hour, Points, Resolution, SeriesAddress};
 
+use super::partial::StoredRows;
 use super::{Partial, Parts, Question, Reader, Work};
 use crate::error::QueryError;
 use crate::limits::Share;
@@ -69,8 +70,9 @@ impl<P: Partial> LocalRead<P> {
 /// Reads the local part of some work.
 pub(super) fn read<P: Partial>(reader: &Reader, question: &Question, work: &Work) -> Result<LocalRead<P>, QueryError> {
     let mut out = LocalRead::new(reader, question);
-    for hour in work.hours.iter() {
+    for hour in question.hours.within(work.hours) {
         reader.stop.check()?;
+        reader.provenance.tally.visited();
         for scan in scans(reader, question, work, hour) {
             HourScan { reader, question, hour, scan: &scan }.read(&mut out)?;
         }
@@ -179,7 +181,8 @@ impl HourScan<'_> {
             seen(series);
             out.parts.push(series, start, width, part);
         };
-        let stats = P::scan(&self.reader.view, self.hour, resolution, addresses, each).map_err(QueryError::hot)?;
+        let stored = StoredRows { view: &self.reader.view, hour: self.hour, resolution, addresses };
+        let stats = P::scan(&stored, each).map_err(QueryError::hot)?;
         self.count(self.scan.source.tier, stats);
         Ok(())
     }

@@ -2,25 +2,31 @@
 
 use hot::{HotError, ScanStats, View};
 use schemas::points::is_stale;
-use schemas::rollup::{Bucket, Moments, Rollup, bucketize, moments_by_bucket};
+use schemas::rollup::{Aggregate, Bucket, Moments, Rollup, Totals, aggregate_by_bucket, bucketize};
 use schemas::sketch::nearest_rank;
 use schemas::{DurationMs, Hour, Points, Resolution, SeriesAddress};
 
 use crate::request::Agg;
+
+/// Rows of one hour as RocksDB has them.
+pub(crate) struct StoredRows<'a> {
+    pub(crate) view: &'a View,
+    pub(crate) hour: Hour,
+    pub(crate) resolution: Resolution,
+    /// Sorted.
+    pub(crate) addresses: &'a [SeriesAddress],
+}
+
+/// What is told of a row: the index into the addresses, the start of the bucket, and its partial.
+pub(crate) type EachRow<'a, P> = &'a mut dyn FnMut(usize, i64, P);
 
 /// A monoid over time-ordered parts that every tier can give.
 pub(crate) trait Partial: Clone + Send + Sync + 'static {
     /// Cuts settled points into buckets, in order.
     fn cut(points: &Points, width: DurationMs, emit: &mut dyn FnMut(i64, Self));
 
-    /// Reads stored rows of an hour; `each` gets the index into `addresses` and the start of a bucket.
-    fn scan(
-        view: &View,
-        hour: Hour,
-        resolution: Resolution,
-        addresses: &[SeriesAddress],
-        each: &mut dyn FnMut(usize, i64, Self),
-    ) -> Result<ScanStats, HotError>;
+    /// Reads stored rows, in the order of their addresses.
+    fn scan(rows: &StoredRows<'_>, each: EachRow<'_, Self>) -> Result<ScanStats, HotError>;
 
     /// Whether rows must come with their sketches.
     const SKETCHES: bool;
@@ -39,58 +45,97 @@ pub(crate) trait Partial: Clone + Send + Sync + 'static {
 
 /// A partial that answers for a bucket with one number.
 pub(crate) trait Summary: Partial {
-    fn moments(&self) -> &Moments;
-
     /// Joins another series' part of the same bucket.
     fn join(&mut self, other: &Self);
 
+    /// The value of the bucket `[start, start + width)`, and the bound of its relative error (0: exact).
+    fn value(&self, agg: Agg, start: i64, width: i64) -> Option<(f64, f64)>;
+}
+
+/// A summary that has everything a stored row has.
+pub(crate) trait RowSummary: Summary {
+    fn moments(&self) -> &Moments;
+
     /// The `q`-quantile with the bound of its relative error (0: exact).
     fn quantile(&self, q: f64) -> Option<(f64, f64)>;
+}
 
-    /// The value of the bucket `[start, start + width)`, and the bound of its relative error.
-    fn value(&self, agg: Agg, start: i64, width: i64) -> Option<(f64, f64)> {
-        let moments = self.moments();
-        if moments.count == 0 {
-            return None;
-        }
-        #[expect(clippy::cast_precision_loss, reason = "a count of samples is far below 2^53")]
-        let exact = match agg {
-            Agg::Avg => moments.avg(),
-            Agg::Min => Some(moments.min),
-            Agg::Max => Some(moments.max),
-            Agg::Sum => Some(moments.sum),
-            Agg::Count => Some(moments.count as f64),
-            Agg::First => Some(moments.first),
-            Agg::Last => Some(moments.last),
-            Agg::Quantile(q) => return self.quantile(q),
-            // (b − 1 ms, b + w − 1 ms] holds the same points as [b, b + w).
-            Agg::Rate => moments.extrapolated_increase(start - 1, start + width - 1, true),
-            Agg::Increase => moments.extrapolated_increase(start - 1, start + width - 1, false),
-        };
-        exact.map(|value| (value, 0.0))
+/// The value of a bucket that has moments.
+fn value_of(row: &impl RowSummary, agg: Agg, start: i64, width: i64) -> Option<(f64, f64)> {
+    let moments = row.moments();
+    let exact = match agg {
+        Agg::Avg | Agg::Min | Agg::Max | Agg::Sum | Agg::Count => return Totals::of_moments(moments).value(agg, start, width),
+        _ if moments.count == 0 => None,
+        Agg::First => Some(moments.first),
+        Agg::Last => Some(moments.last),
+        Agg::Quantile(q) => return row.quantile(q),
+        // (b − 1 ms, b + w − 1 ms] holds the same points as [b, b + w).
+        Agg::Rate => moments.extrapolated_increase(start - 1, start + width - 1, true),
+        Agg::Increase => moments.extrapolated_increase(start - 1, start + width - 1, false),
+    };
+    exact.map(|value| (value, 0.0))
+}
+
+impl Partial for Totals {
+    const SKETCHES: bool = false;
+
+    fn cut(points: &Points, width: DurationMs, emit: &mut dyn FnMut(i64, Self)) {
+        aggregate_by_bucket(&points.timestamps, &points.values, width, emit);
     }
+
+    fn scan(rows: &StoredRows<'_>, each: EachRow<'_, Self>) -> Result<ScanStats, HotError> {
+        scan_aggregates(rows, each)
+    }
+
+    fn of_bucket(bucket: &Bucket) -> Self {
+        Self::of_moments(&bucket.moments().closed())
+    }
+
+    fn append(&mut self, later: &Self) {
+        *self = self.combine(later);
+    }
+}
+
+/// Answers what [`Agg::is_of_totals`] says; has no value for the others.
+impl Summary for Totals {
+    fn join(&mut self, other: &Self) {
+        *self = self.combine(other);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a count of samples is far below 2^53")]
+    fn value(&self, agg: Agg, _start: i64, _width: i64) -> Option<(f64, f64)> {
+        let value = match agg {
+            _ if self.count == 0 => return None,
+            Agg::Avg => self.avg()?,
+            Agg::Min => self.min,
+            Agg::Max => self.max,
+            Agg::Sum => self.sum,
+            Agg::Count => self.count as f64,
+            Agg::First | Agg::Last | Agg::Quantile(_) | Agg::Rate | Agg::Increase => return None,
+        };
+        Some((value, 0.0))
+    }
+}
+
+/// Rows of RocksDB, or chunks cut into buckets.
+fn scan_aggregates<A: Aggregate>(rows: &StoredRows<'_>, each: EachRow<'_, A>) -> Result<ScanStats, HotError> {
+    let width = rows.resolution.width().unwrap_or(DurationMs::MINUTE);
+    rows.view.scan_aggregates(rows.hour, width, rows.addresses, &mut |at, buckets| {
+        for &(start, part) in buckets {
+            each(at, start, part);
+        }
+    })
 }
 
 impl Partial for Moments {
     const SKETCHES: bool = false;
 
     fn cut(points: &Points, width: DurationMs, emit: &mut dyn FnMut(i64, Self)) {
-        moments_by_bucket(&points.timestamps, &points.values, width, emit);
+        aggregate_by_bucket(&points.timestamps, &points.values, width, emit);
     }
 
-    fn scan(
-        view: &View,
-        hour: Hour,
-        resolution: Resolution,
-        addresses: &[SeriesAddress],
-        each: &mut dyn FnMut(usize, i64, Self),
-    ) -> Result<ScanStats, HotError> {
-        let width = resolution.width().unwrap_or(DurationMs::MINUTE);
-        view.scan_moments(hour, width, addresses, &mut |at, buckets| {
-            for &(start, moments) in buckets {
-                each(at, start, moments);
-            }
-        })
+    fn scan(rows: &StoredRows<'_>, each: EachRow<'_, Self>) -> Result<ScanStats, HotError> {
+        scan_aggregates(rows, each)
     }
 
     fn of_bucket(bucket: &Bucket) -> Self {
@@ -103,12 +148,18 @@ impl Partial for Moments {
 }
 
 impl Summary for Moments {
-    fn moments(&self) -> &Moments {
-        self
-    }
-
     fn join(&mut self, other: &Self) {
         *self = joined(self, other);
+    }
+
+    fn value(&self, agg: Agg, start: i64, width: i64) -> Option<(f64, f64)> {
+        value_of(self, agg, start, width)
+    }
+}
+
+impl RowSummary for Moments {
+    fn moments(&self) -> &Moments {
+        self
     }
 
     fn quantile(&self, _q: f64) -> Option<(f64, f64)> {
@@ -157,14 +208,8 @@ impl Partial for Rollup {
         });
     }
 
-    fn scan(
-        view: &View,
-        hour: Hour,
-        resolution: Resolution,
-        addresses: &[SeriesAddress],
-        each: &mut dyn FnMut(usize, i64, Self),
-    ) -> Result<ScanStats, HotError> {
-        view.scan_buckets(hour, resolution, addresses, &mut |at, buckets| {
+    fn scan(rows: &StoredRows<'_>, each: EachRow<'_, Self>) -> Result<ScanStats, HotError> {
+        rows.view.scan_buckets(rows.hour, rows.resolution, rows.addresses, &mut |at, buckets| {
             for bucket in buckets {
                 each(at, bucket.start.timestamp().0, bucket.closed());
             }
@@ -186,13 +231,19 @@ impl Partial for Rollup {
 }
 
 impl Summary for Rollup {
-    fn moments(&self) -> &Moments {
-        &self.moments
-    }
-
     fn join(&mut self, other: &Self) {
         self.moments = joined(&self.moments, &other.moments);
         self.sketch.merge(&other.sketch);
+    }
+
+    fn value(&self, agg: Agg, start: i64, width: i64) -> Option<(f64, f64)> {
+        value_of(self, agg, start, width)
+    }
+}
+
+impl RowSummary for Rollup {
+    fn moments(&self) -> &Moments {
+        &self.moments
     }
 
     fn quantile(&self, q: f64) -> Option<(f64, f64)> {
@@ -215,16 +266,8 @@ impl Partial for Points {
         }
     }
 
-    fn scan(
-        view: &View,
-        hour: Hour,
-        resolution: Resolution,
-        addresses: &[SeriesAddress],
-        each: &mut dyn FnMut(usize, i64, Self),
-    ) -> Result<ScanStats, HotError> {
-        Moments::scan(view, hour, resolution, addresses, &mut |at, start, moments| {
-            each(at, start, average(start, &moments));
-        })
+    fn scan(rows: &StoredRows<'_>, each: EachRow<'_, Self>) -> Result<ScanStats, HotError> {
+        Moments::scan(rows, &mut |at, start, moments| each(at, start, average(start, &moments)))
     }
 
     fn of_bucket(bucket: &Bucket) -> Self {
@@ -281,9 +324,9 @@ mod tests {
         // The 99th of 100 lies in the bin of the greatest, and its estimate above it.
         let values: Vec<f64> = (0..100).map(|i| if i < 98 { 1.0 } else { 100.0 + f64::from(i - 98) / 10.0 }).collect();
         let rollup = Rollup::from_points(&(0..100).collect::<Vec<_>>(), &values);
-        let (value, error) = Summary::quantile(&rollup, 0.99).expect("counted");
+        let (value, error) = RowSummary::quantile(&rollup, 0.99).expect("counted");
         assert!(error > 0.0 && (value - 100.0).abs() <= 100.0 * error, "{value} within {error}");
-        assert_eq!(Summary::quantile(&rollup, 1.0), Some((100.1, 0.0)));
+        assert_eq!(RowSummary::quantile(&rollup, 1.0), Some((100.1, 0.0)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::{Between, BinaryExpr, Expr, Like, Operator};
+use datafusion::logical_expr::{Between, BinaryExpr, Expr, Like, Operator, TableProviderFilterPushDown};
 use schemas::labels::METRIC_NAME;
 use schemas::{LabelMatcher, MatchOp, SeriesId, TimeRange, TimestampMs};
 
@@ -67,6 +67,15 @@ impl Narrowing {
             Condition::Never => self.range = None,
         }
     }
+}
+
+/// Which filters a table answers exactly, of those whose conditions it takes.
+pub(super) fn answered(filters: &[&Expr], takes: fn(&Condition) -> bool) -> Vec<TableProviderFilterPushDown> {
+    let answer = |filter: &&Expr| match understand(filter) {
+        Some(condition) if takes(&condition) => TableProviderFilterPushDown::Exact,
+        Some(_) | None => TableProviderFilterPushDown::Unsupported,
+    };
+    filters.iter().map(answer).collect()
 }
 
 /// What a conjunct asks, if the tables can answer it.

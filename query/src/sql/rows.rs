@@ -1,5 +1,6 @@
 //! Rows of a metric table, and their Arrow columns.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use schemas::{DurationMs, Points, TimeRange};
 
 use super::BATCH_ROWS;
 use crate::error::QueryError;
-use crate::read::{Part, Parts, Summary, values_of};
+use crate::read::{Part, Parts, RowSummary, values_of};
 use crate::selection::Selection;
 
 /// Rows in the order (metric, series id, time).
@@ -52,7 +53,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Of buckets that start in `range`; those without samples are no rows.
-    pub(super) fn of_buckets<S: Summary>(
+    pub(super) fn of_buckets<S: RowSummary>(
         selection: &'a Selection,
         parts: Parts<S>,
         width: DurationMs,
@@ -95,16 +96,10 @@ impl<'a> Rows<'a> {
         let first = self.series.partition_point(|(_, of)| of.end <= rows.start);
         let last = self.series.partition_point(|(_, of)| of.start < rows.end);
         let here = &self.series[first..last];
-        let arrays: Result<Vec<ArrayRef>, DataFusionError> = columns
-            .fields()
-            .iter()
-            .map(|field| match field.name().as_str() {
-                name @ ("metric" | "labels" | "series_id") => repeated(name, here, rows),
-                name => self.value_column(name, rows),
-            })
-            .collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(columns), arrays?, &options)?)
+        record_batch(columns, rows.len(), |column| match column {
+            name @ ("metric" | "labels" | "series_id") => repeated(name, here, rows),
+            name => self.value_column(name, rows),
+        })
     }
 
     fn value_column(&self, name: &str, rows: &Range<usize>) -> Result<ArrayRef, DataFusionError> {
@@ -125,8 +120,25 @@ fn in_order<'a, 'p, P>(selection: &'a Selection, parts: &'p [Part<P>]) -> Vec<(&
         .chunk_by(|a, b| a.series == b.series)
         .map(|parts| (&selection.series()[parts[0].series], parts))
         .collect();
-    series.sort_by(|(a, _), (b, _)| (a.labels.metric(), a.series_id).cmp(&(b.labels.metric(), b.series_id)));
+    series.sort_by(|(a, _), (b, _)| in_order_of_rows(a, b));
     series
+}
+
+/// How rows are ordered within a span of hours.
+pub(super) fn in_order_of_rows(a: &SeriesInfo, b: &SeriesInfo) -> Ordering {
+    (a.labels.metric(), a.series_id).cmp(&(b.labels.metric(), b.series_id))
+}
+
+/// A batch of columns, each made by its name; there may be none.
+pub(super) fn record_batch(
+    columns: &SchemaRef,
+    rows: usize,
+    column: impl Fn(&str) -> Result<ArrayRef, DataFusionError>,
+) -> Result<RecordBatch, DataFusionError> {
+    let arrays: Result<Vec<ArrayRef>, DataFusionError> =
+        columns.fields().iter().map(|field| column(field.name())).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(columns), arrays?, &options)?)
 }
 
 fn bucket_column(name: &str, rows: &[(i64, Moments, Option<f64>)]) -> Result<ArrayRef, DataFusionError> {

@@ -4,6 +4,8 @@
 //!
 //! Works are spans of hours in order of time, so memory is bounded whatever the range; within a span, rows are in the
 //! order (metric, series_id, ts). A short query is one span. No order is promised to the planner.
+//!
+//! EXPLAIN says which files of Delta the scan will open ([`ColdFiles`]), EXPLAIN ANALYZE what it then read.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +17,9 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, RecordOutput as _};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, Count, ExecutionPlanMetricsSet, Metric, MetricValue, MetricsSet, RecordOutput as _,
+};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, EmptyRecordBatchStream, ExecutionPlan, Partitioning, PlanProperties,
@@ -32,7 +36,7 @@ use super::table::Kind;
 use crate::error::QueryError;
 use crate::provenance::resolution_name;
 use crate::range::works;
-use crate::read::{Parts, Question, Reader, Work};
+use crate::read::{ColdFiles, Parts, Question, Reader, Work};
 use crate::router::Need;
 
 /// Works that a partition reads ahead.
@@ -44,18 +48,30 @@ const SEGMENTS_SHOWN: usize = 8;
 #[derive(Debug)]
 pub(super) struct MetricScan {
     kind: Kind,
+    /// The scan's own, so that what it reads of Delta can be told apart from other scans of the query.
     reader: Arc<Reader>,
     /// `None`: nothing matches.
     question: Option<Question>,
     /// Works of each partition.
     works: Vec<Vec<Work>>,
+    cold: ColdFiles,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl MetricScan {
-    pub(super) fn new(kind: Kind, columns: SchemaRef, reader: Arc<Reader>, question: Option<Question>) -> Self {
-        let all = question.as_ref().map_or_else(Vec::new, |q| works(&q.selection, &q.routes));
+    pub(super) async fn plan(
+        kind: Kind,
+        columns: SchemaRef,
+        reader: &Reader,
+        question: Option<Question>,
+    ) -> Result<Self, QueryError> {
+        let reader = Arc::new(reader.for_scan());
+        let cold = match &question {
+            Some(question) => ColdFiles::of(&reader, question).await?,
+            None => ColdFiles::default(),
+        };
+        let all = question.as_ref().map_or_else(Vec::new, works);
         let partitions = all.len().clamp(1, PARTITIONS);
         let mut dealt = vec![Vec::new(); partitions];
         for (at, work) in all.into_iter().enumerate() {
@@ -68,7 +84,7 @@ impl MetricScan {
             Boundedness::Bounded,
         );
         let metrics = ExecutionPlanMetricsSet::new();
-        Self { kind, reader, question, works: dealt, properties: Arc::new(properties), metrics }
+        Ok(Self { kind, reader, question, works: dealt, cold, properties: Arc::new(properties), metrics })
     }
 }
 
@@ -154,7 +170,18 @@ impl ExecutionPlan for MetricScan {
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+        let mut all = self.metrics.clone_inner();
+        let counters = &self.reader.counters;
+        for (name, value) in [
+            ("object_store_gets", counters.gets()),
+            ("object_store_bytes", counters.bytes()),
+            ("cold_rows", counters.rows()),
+        ] {
+            let count = Count::new();
+            count.add(usize::try_from(value).unwrap_or(usize::MAX));
+            all.push(Arc::new(Metric::new(MetricValue::Count { name: name.into(), count }, None)));
+        }
+        Some(all)
     }
 }
 
@@ -165,7 +192,7 @@ fn no_children(children: &[Arc<dyn ExecutionPlan>]) -> Result<()> {
 impl DisplayAs for MetricScan {
     fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MetricScan: table={}", self.kind.name())?;
-        let Some(Question { selection, routes }) = &self.question else {
+        let Some(Question { selection, routes, .. }) = &self.question else {
             return f.write_str(", nothing matches");
         };
         let works: usize = self.works.iter().map(Vec::len).sum();
@@ -180,6 +207,8 @@ impl DisplayAs for MetricScan {
         if told.len() > SEGMENTS_SHOWN {
             write!(f, ", and {} more", told.len() - SEGMENTS_SHOWN)?;
         }
-        write!(f, "], needs={}", resolution_name(routes.need.width()))
+        let ColdFiles { opened, pruned, bytes } = self.cold;
+        write!(f, "], needs={}", resolution_name(routes.need.width()))?;
+        write!(f, ", cold_files={opened}, cold_files_pruned={pruned}, cold_file_bytes={bytes}")
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
+use arrow::array::{RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -13,8 +13,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use hot::SeriesInfo;
 
 use super::BATCH_ROWS;
-use super::pushdown::{Condition, Narrowing, understand};
-use super::rows::series_column;
+use super::pushdown::{Condition, Narrowing, answered};
+use super::rows::{in_order_of_rows, record_batch, series_column};
 use super::table::{select, series_fields};
 use crate::engine::Engine;
 
@@ -34,19 +34,13 @@ impl SeriesTable {
 
     fn batch(&self, series: &[SeriesInfo]) -> Result<RecordBatch, DataFusionError> {
         let every: Vec<&SeriesInfo> = series.iter().collect();
-        let columns: Result<Vec<ArrayRef>, DataFusionError> = self
-            .schema
-            .fields()
-            .iter()
-            .map(|field| match field.name().as_str() {
-                "retention_class" => {
-                    let classes = series.iter().map(|info| Some(info.address.class.name()));
-                    Ok(Arc::new(StringViewArray::from_iter(classes)) as ArrayRef)
-                }
-                name => series_column(name, &every),
-            })
-            .collect();
-        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns?)?)
+        record_batch(&self.schema, series.len(), |column| match column {
+            "retention_class" => {
+                let classes = series.iter().map(|info| Some(info.address.class.name()));
+                Ok(Arc::new(StringViewArray::from_iter(classes)))
+            }
+            name => series_column(name, &every),
+        })
     }
 }
 
@@ -72,7 +66,7 @@ impl TableProvider for SeriesTable {
             Some(_) => select(&self.engine, narrowing, None).await?,
             None => Vec::new(),
         };
-        series.sort_by(|a, b| (a.labels.metric(), a.series_id).cmp(&(b.labels.metric(), b.series_id)));
+        series.sort_by(in_order_of_rows);
         let batches: Result<Vec<RecordBatch>, _> = series.chunks(BATCH_ROWS).map(|chunk| self.batch(chunk)).collect();
         let plan = MemorySourceConfig::try_new_exec(&[batches?], Arc::clone(&self.schema), projection.cloned())?;
         Ok(plan)
@@ -82,10 +76,6 @@ impl TableProvider for SeriesTable {
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
-        let supports = |filter: &&Expr| match understand(filter) {
-            Some(Condition::Labels(_) | Condition::Ids(_) | Condition::Never) => TableProviderFilterPushDown::Exact,
-            Some(Condition::Time { .. }) | None => TableProviderFilterPushDown::Unsupported,
-        };
-        Ok(filters.iter().map(supports).collect())
+        Ok(answered(filters, |condition| !matches!(condition, Condition::Time { .. })))
     }
 }

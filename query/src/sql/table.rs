@@ -1,6 +1,6 @@
 //! The tables `samples`, `rollup_1m` and `rollup_1h`, over all tiers.
 //!
-//! filters → [`Narrowing`] → series from the index, range within the data → routes → [`MetricScan`]
+//! filters → [`Narrowing`] → series from the index → routes and hours with data → the range within them → [`MetricScan`]
 //!
 //! Only rows that are exact are given: an hour of which only coarser data is kept has no rows in a finer table, and the
 //! provenance says so. (REST answers such an hour with the coarser data; in SQL one asks the coarser table.)
@@ -13,12 +13,11 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use hot::{SeriesInfo, View};
+use hot::SeriesInfo;
 use schemas::labels::METRIC_NAME;
-use schemas::tier_map::Owner;
-use schemas::{DurationMs, Hour, LabelMatcher, MatchOp, TimeRange};
+use schemas::{DurationMs, LabelMatcher, MatchOp, TimeRange};
 
-use super::pushdown::{Narrowing, understand};
+use super::pushdown::{Narrowing, answered};
 use super::scan::MetricScan;
 use crate::engine::Engine;
 use crate::error::QueryError;
@@ -116,28 +115,27 @@ impl MetricTable {
 
     async fn question(&self, columns: &Schema, filters: &[Expr]) -> Result<Option<Question>, QueryError> {
         let narrowing = Narrowing::of(filters);
-        let Some(range) = self.rows_range(narrowing.range, extent(&self.reader.view)) else { return Ok(None) };
-        let series = self.series(narrowing, range).await?;
+        let Some(asked) = self.rows_range(narrowing.range) else { return Ok(None) };
+        let series = select(&self.engine, narrowing, Some(asked)).await?;
         if series.is_empty() {
             return Ok(None);
         }
-        self.reader.provenance.matched(series.len());
         let selection = Arc::new(Selection::new(series));
-        let routes = Routes::new(self.reader.view.map(), &selection, self.kind.need(columns), range).exact_only();
+        let (map, need) = (self.reader.view.map(), self.kind.need(columns));
+        // Hours of coarser data count too: that they have no rows here is to be told.
+        let hours = self.reader.hours(&selection, &Routes::new(map, &selection, need, asked)).await?;
+        let Some(range) = hours.extent().and_then(|extent| asked.intersect(extent.time())) else { return Ok(None) };
+        self.reader.provenance.matched(selection.len());
+        let routes = Routes::new(map, &selection, need, range).exact_only();
         routes.tell(&self.reader.provenance);
-        Ok(Some(Question { selection, routes: Arc::new(routes) }))
+        Ok(Some(Question { selection, routes: Arc::new(routes), hours: Arc::new(hours) }))
     }
 
     /// The time to read: of rollups, the buckets that *start* in the asked time.
-    fn rows_range(&self, asked: Option<TimeRange>, extent: Option<TimeRange>) -> Option<TimeRange> {
-        let range = asked?.intersect(extent?)?;
-        let Some(width) = self.kind.width() else { return Some(range) };
-        let starts = TimeRange::new(range.start().ceil_to(width), range.end().ceil_to(width)).ok()?;
+    fn rows_range(&self, asked: Option<TimeRange>) -> Option<TimeRange> {
+        let Some(width) = self.kind.width() else { return asked };
+        let starts = TimeRange::new(asked?.start().ceil_to(width), asked?.end().ceil_to(width)).ok()?;
         (!starts.is_empty()).then_some(starts)
-    }
-
-    async fn series(&self, narrowing: Narrowing, range: TimeRange) -> Result<Vec<SeriesInfo>, QueryError> {
-        select(&self.engine, narrowing, Some(range)).await
     }
 }
 
@@ -159,25 +157,6 @@ pub(super) async fn select(
         matchers.push(LabelMatcher::new(METRIC_NAME, MatchOp::NotEqual, "")?);
     }
     engine.select(matchers, range).await
-}
-
-/// From the first to the last hour that may hold data.
-fn extent(view: &View) -> Option<TimeRange> {
-    let map = view.map();
-    let overlay = view.overlay_hours();
-    let newer = overlay.iter().map(|(hour, _)| *hour);
-    let sealed = map.sealed_through.keys().copied();
-    let archived = map.archived_through.values().flat_map(|hours| hours.keys().copied());
-    let known = newer.chain(sealed).chain(archived);
-    // Hours that Delta owns from before this node's disk are in no list.
-    let inherited = map.thresholds.values().filter(|t| t.owner(t.cold_lo) == Owner::Cold).flat_map(|t| {
-        let unlisted = !map.archived_through.values().any(|hours| hours.range(..t.hot_lo).next().is_some());
-        unlisted.then_some([t.cold_lo, Hour(t.hot_lo.0 - 1)]).into_iter().flatten()
-    });
-    let (first, last) = known.chain(inherited).fold(None, |ends: Option<(Hour, Hour)>, hour| {
-        Some(ends.map_or((hour, hour), |(first, last)| (first.min(hour), last.max(hour))))
-    })?;
-    TimeRange::new(first.start(), last.end()).ok()
 }
 
 #[async_trait]
@@ -202,17 +181,13 @@ impl TableProvider for MetricTable {
             None => Arc::clone(&self.schema),
         };
         let question = self.question(&columns, filters).await?;
-        Ok(Arc::new(MetricScan::new(self.kind, columns, Arc::clone(&self.reader), question)))
+        Ok(Arc::new(MetricScan::plan(self.kind, columns, &self.reader, question).await?))
     }
 
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
-        let supports = |filter: &&Expr| match understand(filter) {
-            Some(_) => TableProviderFilterPushDown::Exact,
-            None => TableProviderFilterPushDown::Unsupported,
-        };
-        Ok(filters.iter().map(supports).collect())
+        Ok(answered(filters, |_| true))
     }
 }

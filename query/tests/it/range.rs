@@ -11,6 +11,9 @@ use tokio::task::JoinSet;
 
 use crate::given::{Given, MIDNIGHT, hours, labels, metric, range};
 
+/// The last second of the year 9999.
+const YEAR_9999_ENDS: i64 = 253_402_300_799_000;
+
 fn cpu(host: &str) -> Labels {
     labels(&[("__name__", "cpu"), ("server_id", host), ("env", "production")])
 }
@@ -36,6 +39,75 @@ async fn an_unknown_series_is_an_empty_answer() {
     let given = Given::empty_at(3).await;
     let answer = given.ask(asked(Granularity::Auto, Agg::Avg)).await.expect("answers");
     assert!(answer.series.is_empty() && answer.provenance.complete);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_resolution_of_an_unknown_series_is_that_of_a_series_without_points() {
+    let given = Given::empty_at(60).await;
+    let mut request = RangeRequest::new(metric("nothing"), hours(0, 1));
+    let resolution =
+        async |request: &RangeRequest| given.ask(request.clone()).await.expect("answers").provenance.resolution;
+    assert_eq!(resolution(&request).await, "raw", "no point is more than 1,500");
+    request.merge_all = true;
+    assert_eq!(resolution(&request).await, "raw");
+    request.agg = Agg::Rate;
+    assert_eq!(resolution(&request).await, "1m");
+    request.range = hours(0, 26);
+    assert_eq!(resolution(&request).await, "1h");
+    request.granularity = Granularity::Day;
+    assert_eq!(resolution(&request).await, "1d");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_to_the_end_of_time_looks_only_where_data_is() {
+    let mut given = Given::empty_at(60).await;
+    given.points(&cpu("a"), rising(0, 2, 10_000));
+    looks_at_two_hours(&given, "in the head").await;
+    given.sealed().await;
+    looks_at_two_hours(&given, "sealed").await;
+    given.archived().await;
+    let hour = DurationMs::HOUR;
+    let retention = Retention { hot_raw: hour, warm_rollup_1m: hour, warm_rollup_1h: hour, ..Retention::default() };
+    given.retained(retention).await;
+    looks_at_two_hours(&given, "only in Delta").await;
+    given.points(&cpu("a"), [(MIDNIGHT + 7, 7.0)]);
+    looks_at_two_hours(&given, "with a late point over Delta").await;
+}
+
+async fn looks_at_two_hours(given: &Given, when: &str) {
+    use Granularity::{Auto, Day, Hour, Minute, Raw};
+    for (granularity, like) in [(Raw, Raw), (Minute, Minute), (Hour, Hour), (Day, Day), (Auto, Day)] {
+        for agg in [Agg::Sum, Agg::Quantile(0.5)] {
+            let mut request = asked(like, agg);
+            request.range = hours(0, 24);
+            let near = given.ask(request.clone()).await.expect("answers");
+            request.granularity = granularity;
+            request.range = range(0, YEAR_9999_ENDS);
+            let answer = given.ask(request).await.expect("answers");
+            assert_eq!(answer.series, near.series, "{when}: {granularity}");
+            assert!(!answer.series[0].points.is_empty(), "{when}: {granularity}");
+            assert_eq!(answer.provenance.hours_read, 2, "{when}: {granularity}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grid_to_the_end_of_time_is_filled_or_refused() {
+    let mut given = Given::empty_at(60).await;
+    given.points(&cpu("a"), rising(0, 2, 10_000));
+    let mut request = asked(Granularity::Day, Agg::Max);
+    (request.range, request.fill) = (range(0, YEAR_9999_ENDS), Fill::Null);
+    let days = given.ask(request.clone()).await.expect("answers");
+    assert_eq!(days.series[0].points.len(), 2_932_897, "a day each, 1970 to 9999");
+    for granularity in [Granularity::Minute, Granularity::Hour] {
+        request.granularity = granularity;
+        let refused = given.ask(request.clone()).await.expect_err("too many buckets");
+        assert!(matches!(&refused, QueryError::TooLarge(text) if text.contains("granularity=1h")), "{refused}");
+    }
+    request.granularity = Granularity::Day;
+    let engine = given.engine_with(QueryLimits { memory_bytes: 32 << 20, ..QueryLimits::default() });
+    let refused = engine.range(request).await.expect_err("70 MB of days");
+    assert!(matches!(&refused, QueryError::TooLarge(text) if text.contains("limits.query_memory")), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

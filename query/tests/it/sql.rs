@@ -117,7 +117,19 @@ async fn nothing_but_reading_our_tables_is_possible() {
         "INSERT INTO samples VALUES ('a', NULL, 1, now(), 1.0)",
         "DELETE FROM samples",
         "DROP TABLE samples",
+        "CREATE VIEW v AS SELECT 1",
         "SET datafusion.execution.batch_size = 1",
+        "RESET datafusion.execution.batch_size",
+        "SHOW ALL",
+        "SHOW datafusion.execution.batch_size",
+        "SHOW FUNCTIONS",
+        "SELECT * FROM information_schema.df_settings",
+        "SELECT count(*) FROM series WHERE metric IN (SELECT name FROM information_schema.df_settings)",
+        "EXPLAIN SHOW ALL",
+        "EXPLAIN ANALYZE INSERT INTO samples SELECT * FROM samples",
+        "WITH x AS (SELECT 1) SELECT * INTO y FROM x",
+        "PREPARE p AS SELECT 1",
+        "BEGIN",
         "SELECT * FROM '/etc/passwd'",
         "SELECT * FROM nothing",
         "SELEC 1",
@@ -132,6 +144,73 @@ async fn nothing_but_reading_our_tables_is_possible() {
     for name in ["samples", "rollup_1m", "rollup_1h", "series"] {
         assert!(text.contains(name), "{text}");
     }
+    for query in ["DESCRIBE samples", "SHOW COLUMNS FROM series", "VALUES (1), (2)", "EXPLAIN SELECT 1"] {
+        assert!(!table(&given.sql(query).await).is_empty(), "{query}");
+    }
+    let columns = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'samples'";
+    assert_eq!(table(&given.sql(columns).await), ["| 5        |"]);
+    let refused = given.engine.sql("show all").await.expect_err("not of our tables").to_string();
+    assert!(refused.starts_with("SHOW ALL is refused") && refused.contains("SHOW TABLES"), "{refused}");
+}
+
+/// The lines of an explained plan that are scans of ours.
+fn scans(plan: &[RecordBatch]) -> Vec<String> {
+    let text = pretty_format_batches(plan).expect("prints").to_string();
+    let scans: Vec<String> = text.lines().filter(|line| line.contains("MetricScan")).map(str::to_owned).collect();
+    assert!(!scans.is_empty(), "{text}");
+    scans
+}
+
+/// The number behind a name in a line of a plan.
+fn number(line: &str, name: &str) -> u64 {
+    let (_, rest) = line.split_once(&format!("{name}=")).unwrap_or_else(|| panic!("no {name} in {line}"));
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or_else(|_| panic!("{name} is no number in {line}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_tells_the_files_of_delta_and_analyze_what_was_read_of_them() {
+    let given = with_two_metrics().await;
+    let both_hours = "SELECT value FROM samples WHERE metric = 'cpu'";
+    let told = async |query: &str| {
+        let scan = scans(&given.sql(&format!("EXPLAIN {query}")).await).remove(0);
+        (number(&scan, "cold_files"), number(&scan, "cold_files_pruned"), number(&scan, "cold_file_bytes") > 0)
+    };
+    assert_eq!(told(both_hours).await, (0, 0, false), "in the head");
+    given.sealed().await;
+    given.archived().await;
+    let hour = DurationMs::HOUR;
+    let retention = Retention { hot_raw: hour, warm_rollup_1m: hour, warm_rollup_1h: hour, ..Retention::default() };
+    given.retained(retention).await;
+    assert_eq!(told(both_hours).await, (2, 0, true));
+    let first_hour = format!("{both_hours} AND ts < '2026-03-02T01:00:00Z'");
+    assert_eq!(told(&first_hour).await, (1, 1, true));
+    // Each scan of a query counts by itself, and the query counts them all.
+    let joined = "EXPLAIN ANALYZE SELECT count(*) FROM samples a JOIN samples b ON a.ts = b.ts \
+                  WHERE a.metric = 'cpu' AND b.metric = 'mem' AND a.ts < '2026-03-02T01:00:00Z'";
+    let answer = given.engine.sql(joined).await.expect("plans");
+    let provenance = answer.provenance;
+    let plan: Vec<RecordBatch> = answer.stream.try_collect().await.expect("reads");
+    let gets: Vec<u64> = scans(&plan).iter().map(|scan| number(scan, "object_store_gets")).collect();
+    let files: Vec<u64> = scans(&plan).iter().map(|scan| number(scan, "cold_files")).collect();
+    assert!(gets.len() == 2 && gets.iter().zip(&files).all(|(gets, files)| gets >= files), "{gets:?} of {files:?}");
+    assert_eq!(gets.iter().sum::<u64>(), provenance.snapshot().object_store_gets);
+    assert!(scans(&plan).iter().all(|scan| number(scan, "cold_rows") > 0), "{plan:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_about_all_time_scans_spans_of_data_only() {
+    let mut given = with_two_metrics().await;
+    given.clock.set(MIDNIGHT + 500 * 3_600_000);
+    given.points(&labels(&[("__name__", "up")]), [(MIDNIGHT + 499 * 3_600_000, 1.0)]);
+    let plan = given.sql("EXPLAIN SELECT ts FROM samples WHERE ts < to_timestamp_millis(253402300799000)").await;
+    let scan = scans(&plan).remove(0);
+    assert!(scan.contains("for 500h"), "{scan}");
+    let answer = given.engine.sql("SELECT count(*) AS n FROM samples").await.expect("plans");
+    let provenance = answer.provenance;
+    let batches: Vec<RecordBatch> = answer.stream.try_collect().await.expect("reads");
+    assert_eq!(table(&batches), ["| 2402 |"]);
+    assert_eq!(provenance.snapshot().hours_read, 3, "the hours of 500 that have points");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,7 @@ fn one_of_each() -> Vec<MetaRecord> {
         MetaRecord::Quarantine(Hour(5), "chunk is malformed".to_owned()),
         MetaRecord::IntakeFloor(class, Hour(3)),
         MetaRecord::Delta(delta),
+        MetaRecord::MapVersion(300),
     ]
 }
 
@@ -46,11 +47,12 @@ fn every_record_comes_back_and_keys_differ() {
 #[test]
 fn keys_to_remove_a_record_are_those_it_was_written_under() {
     let key_of = |at: usize| one_of_each()[at].key();
-    assert_eq!(key_of(3), run_key(Epoch(9)));
-    assert_eq!(key_of(4), sealed_key(Hour(490_000)));
-    assert_eq!(key_of(5), archived_key(ColdTable::Rollup1m, RetentionClass(2), Hour(490_000)));
-    assert_eq!(key_of(7), form_key(RetentionClass(2), Day(20_778), MetricId(17)));
-    assert_eq!(key_of(8), quarantine_key(Hour(5)));
+    assert_eq!(key_of(3), MetaKey::Run(Epoch(9)).bytes());
+    assert_eq!(key_of(4), MetaKey::SealedThrough(Hour(490_000)).bytes());
+    let archived = MetaKey::ArchivedThrough(ColdTable::Rollup1m, RetentionClass(2), Hour(490_000));
+    assert_eq!(key_of(5), archived.bytes());
+    assert_eq!(key_of(7), MetaKey::Form(RetentionClass(2), Day(20_778), MetricId(17)).bytes());
+    assert_eq!(key_of(8), MetaKey::Quarantine(Hour(5)).bytes());
 }
 
 #[test]
@@ -93,7 +95,7 @@ proptest! {
         if let Some(version) = value.first_mut() {
             *version = VALUE_VERSION;
         }
-        for kind in FORMAT..=DELTA {
+        for kind in FORMAT..=MAP_VERSION {
             let mut key = key.clone();
             key.insert(0, kind);
             MetaRecord::decode(&key, &value).ok();

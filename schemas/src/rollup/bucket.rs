@@ -1,6 +1,6 @@
 //! Buckets: cutting points into them, and making coarser ones of finer ones.
 
-use super::{Moments, Rollup};
+use super::{Aggregate, Moments, Rollup};
 use crate::sketch::SketchBuilder;
 use crate::time::{BucketStart, DurationMs, TimestampMs};
 
@@ -114,14 +114,20 @@ pub fn fold_buckets(start: BucketStart, finer: &[Bucket]) -> Bucket {
     whole
 }
 
-/// The moments of each non-empty bucket `[b, b + w)`, in order, with the bucket's start in ms: for queries that need no
+/// The aggregate of each non-empty bucket `[b, b + w)`, in order, with the bucket's start in ms: for queries that need no
 /// sketch and no edge. Buckets are aligned to multiples of `width`.
 ///
 /// # Panics
 /// If the columns differ in length or `width` is not positive.
-pub fn moments_by_bucket(timestamps: &[i64], values: &[f64], width: DurationMs, mut emit: impl FnMut(i64, Moments)) {
+#[inline]
+pub fn aggregate_by_bucket<A: Aggregate>(
+    timestamps: &[i64],
+    values: &[f64],
+    width: DurationMs,
+    mut emit: impl FnMut(i64, A),
+) {
     for_each_bucket(timestamps, values, width, |start, timestamps, values| {
-        emit(start, Moments::from_points(timestamps, values));
+        emit(start, A::of_points(timestamps, values));
     });
 }
 

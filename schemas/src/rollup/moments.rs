@@ -27,9 +27,10 @@ pub struct Moments {
     /// Time of the last sample, ms.
     pub last_ts: i64,
     pub last: f64,
-    /// Sum of the values that resets fell from: `last − first + reset_adj` is a counter's increase.
+    /// Sum of the values that resets fell from, rounded once: `last − first + reset_adj` is a counter's increase.
     pub reset_adj: f64,
-    /// What rounding left out of `reset_adj`.
+    /// What rounding left out of `reset_adj`. Zero for whole numbers while their sum is below 2⁵³. Serves to add further
+    /// parts, and is not stored.
     pub reset_adj_low: f64,
     /// How often a sample was below the one before.
     pub resets: u64,
@@ -177,6 +178,9 @@ impl Moments {
     }
 
     /// A counter's increase from its first to its last sample, resets added back; `None` without samples.
+    ///
+    /// By what a stored row has, so without `reset_adj_low`: the same points must give the same increase (ROLL-2) whether
+    /// they are read as points, as rows, or by another program from the columns of Delta.
     pub fn increase(&self) -> Option<f64> {
         (self.count > 0).then_some(self.last - self.first + self.reset_adj)
     }

@@ -76,6 +76,16 @@ fn naive(points: &Points) -> Moments {
     }
 }
 
+#[test]
+fn increase_is_the_same_by_points_and_by_what_rows_store_of_them() {
+    // Two falls, from 2⁵³ and from 1: their sum has no double.
+    let values = [9_007_199_254_740_992.0, 0.0, 1.0, 0.0, 0.5];
+    let by_points = Moments::from_points(&[1, 2, 3, 4, 5], &values);
+    assert_eq!(by_points.reset_adj_low.to_bits(), 1.0_f64.to_bits(), "rounding left it out");
+    let by_row = Moments { sum_low: 0.0, reset_adj_low: 0.0, ..by_points };
+    assert_eq!(by_points.increase().map(f64::to_bits), by_row.increase().map(f64::to_bits));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -111,6 +121,19 @@ proptest! {
         let part = |from: usize, to: usize| Moments::from_points(&points.timestamps[from..to], &points.values[from..to]);
         let combined = part(0, at).combine(&part(at, points.len()));
         assert_same_but_for_sums(&combined, &part(0, points.len()), magnitude(&points.values));
+    }
+
+    #[test]
+    fn totals_are_the_moments_of_the_same_name(points in points(200), at in any::<prop::sample::Index>()) {
+        let bits = |t: Totals| (t.count, (t.count > 0).then(|| [t.sum, t.min, t.max].map(f64::to_bits)));
+        let (ts, values) = (&points.timestamps, &points.values);
+        let whole = Moments::from_points(ts, values);
+        prop_assert_eq!(bits(Totals::of_points(ts, values)), bits(Totals::of_moments(&whole)));
+        let at = at.index(points.len() + 1);
+        let part = |range: std::ops::Range<usize>| Moments::from_points(&ts[range.clone()], &values[range]);
+        let (a, b) = (part(0..at), part(at..points.len()));
+        let combined = Aggregate::combine(&Totals::of_moments(&a), &Totals::of_moments(&b));
+        prop_assert_eq!(bits(combined), bits(Totals::of_moments(&a.combine(&b))));
     }
 
     #[test]
@@ -172,7 +195,7 @@ proptest! {
     #[test]
     fn fast_buckets_are_the_closed_buckets(points in points(300), width in prop::sample::select(vec![1_000_i64, 7_000, MINUTE_MS, 5 * MINUTE_MS, HOUR_MS])) {
         let mut fast = Vec::new();
-        moments_by_bucket(&points.timestamps, &points.values, DurationMs(width), |start, moments| fast.push((start, moments)));
+        aggregate_by_bucket(&points.timestamps, &points.values, DurationMs(width), |start, moments| fast.push((start, moments)));
         let mut from = 0;
         for (start, moments) in fast {
             let to = from + points.timestamps[from..].iter().take_while(|&&ts| ts < start + width).count();

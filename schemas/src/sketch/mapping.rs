@@ -5,6 +5,10 @@ pub const MAX_SCALE: i8 = 5;
 /// The coarsest scale that is ever needed: 32 octaves a bin.
 pub const MIN_SCALE: i8 = -5;
 
+/// The bins of the least and of the greatest positive double, at [`MAX_SCALE`].
+const LEAST_INDEX: i32 = -1_074 * 32 - 1;
+const GREATEST_INDEX: i32 = 1_024 * 32 - 1;
+
 const BINS_AN_OCTAVE_LOG2: u32 = 5;
 const MANTISSA_BITS: u32 = 52;
 const MANTISSA_MASK: u64 = (1 << MANTISSA_BITS) - 1;
@@ -48,6 +52,11 @@ const fn cells() -> [u8; 128] {
 #[inline]
 pub(super) fn halvings(scale: i8) -> u32 {
     u32::from((MAX_SCALE - scale).unsigned_abs())
+}
+
+/// Whether some double falls into a bin.
+pub(super) fn is_possible(index: i32, scale: i8) -> bool {
+    (LEAST_INDEX >> halvings(scale)..=GREATEST_INDEX >> halvings(scale)).contains(&index)
 }
 
 /// The bin at [`MAX_SCALE`] of a positive, finite value: the greatest `i` with `2^(i/32) < magnitude`.
@@ -122,9 +131,11 @@ mod tests {
 
     #[test]
     fn subnormals_and_the_greatest_double_have_bins() {
-        assert_eq!(index_of(f64::from_bits(1)), -1_074 * 32 - 1);
+        assert_eq!(index_of(f64::from_bits(1)), LEAST_INDEX);
         assert_eq!(index_of(f64::MIN_POSITIVE), -1_022 * 32 - 1);
-        assert_eq!(index_of(f64::MAX), 1_024 * 32 - 1);
+        assert_eq!(index_of(f64::MAX), GREATEST_INDEX);
+        assert!(is_possible(LEAST_INDEX, MAX_SCALE) && is_possible(GREATEST_INDEX, MAX_SCALE));
+        assert!(!is_possible(LEAST_INDEX - 1, MAX_SCALE) && !is_possible(GREATEST_INDEX + 1, MAX_SCALE));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::bins::Bins;
 use super::codec::SketchError;
-use super::{MAX_BINS, MAX_SCALE, MIN_SCALE, Sketch};
+use super::{MAX_BINS, MAX_SCALE, MIN_SCALE, Sketch, mapping};
 
 /// Where ±∞ stand in lists of bins: behind every finite value at every scale.
 pub const INFINITY_INDEX: i32 = i32::MAX;
@@ -47,9 +47,11 @@ impl Sketch {
         sketch.checked()
     }
 
-    /// This sketch, if its counts and its number of bins are possible.
+    /// This sketch, if its counts, its bins and their number are possible. Were a bin allowed that no double falls into,
+    /// merging could need more bins than the coarsest scale leaves.
     pub(super) fn checked(self) -> Result<Self, SketchError> {
-        if self.bins() > MAX_BINS {
+        let possible = |bins: &Bins| bins.iter().all(|(index, _)| mapping::is_possible(index, self.scale));
+        if self.bins() > MAX_BINS || !possible(&self.positive) || !possible(&self.negative) {
             return Err(SketchError::Bins);
         }
         let specials = [self.nan_count, self.zero_count, self.positive_infinity, self.negative_infinity];

@@ -32,13 +32,37 @@ impl Sink for StoreSink {
     }
 
     fn append(&self, batch: &PointBatch) -> Result<Appended, SinkError> {
-        self.store.append(batch).map_err(|error| match error {
-            AppendError::Overloaded { retry_after } | AppendError::TooManyNewSeries { retry_after } => {
-                SinkError::Busy { retry_after }
-            }
-            AppendError::Failed(cause) => SinkError::Failed(
-                anyhow::Error::from(cause).chain().map(ToString::to_string).collect::<Vec<_>>().join(": "),
-            ),
-        })
+        self.store.append(batch).map_err(refusal)
+    }
+}
+
+/// Why the store took nothing, in the words of the configuration.
+fn refusal(error: AppendError) -> SinkError {
+    let busy = |why: &str, retry_after| SinkError::Busy { why: why.to_owned(), retry_after };
+    match error {
+        AppendError::Overloaded { retry_after } => {
+            busy("the store is busy: as many points as may wait are still being written", retry_after)
+        }
+        AppendError::TooManyNewSeries { retry_after } => {
+            busy("more series are new than limits.new_series_per_second allows", retry_after)
+        }
+        AppendError::Unwritable { why, retry_after } => SinkError::Unwritable { why: why.to_string(), retry_after },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_bound_that_was_reached() {
+        let retry_after = Duration::from_millis(400);
+        let SinkError::Busy { why, retry_after: told } = refusal(AppendError::TooManyNewSeries { retry_after }) else {
+            panic!("new series pass when they come more slowly");
+        };
+        assert!(why.contains("limits.new_series_per_second"), "{why}");
+        assert_eq!(told, retry_after);
     }
 }

@@ -2,13 +2,16 @@
 //!
 //! config ─▶ listener (answers 503 and health) ─▶ parts ─▶ gate opens ─▶ … reload … ─▶ signal ─▶ gate closes ─▶
 //! connections end ─▶ jobs end ─▶ store flushes and closes ─▶ exit 0
+//!
+//! Should the listener or the driver of the jobs end by itself, the rest stops in the same order, and the exit code is 1:
+//! whatever supervises the process can start it again.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use runtime::tasks::Stage;
 use runtime::{Clock, SystemClock, Tasks};
 use tokio::net::TcpListener;
@@ -16,13 +19,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::init_logging;
-use crate::assemble::assemble;
+use crate::assemble::{assemble, store_config};
 use crate::cli::{LogArgs, ServeArgs};
 use crate::config::{Change, Config, ConfigError, Overrides, changes, environment, from_file};
 use crate::http::app::{App, ReloadRequest};
 use crate::http::gate::Parts;
 use crate::http::listen::{self, ConnectionLimits};
 use crate::http::router::router;
+use crate::open_files;
 
 /// How long each stage of stopping may take before the next one begins.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -38,6 +42,7 @@ pub(super) async fn run(args: &ServeArgs, log: &LogArgs) -> anyhow::Result<ExitC
     init_logging(&config.log.level, config.log.format)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), data_dir = %config.data_dir.display(), "starting");
 
+    open_files::raise_limit(store_config(&config).open_files_max, config.limits.connections);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (reload, reloads) = mpsc::channel(RELOADS_MAX);
     let app = Arc::new(App::new(&config, Arc::clone(&clock), reload));
@@ -51,16 +56,23 @@ pub(super) async fn run(args: &ServeArgs, log: &LogArgs) -> anyhow::Result<ExitC
             tracing::info!("stopped before the start was complete");
             return Ok(ExitCode::SUCCESS);
         }
+        task = tasks.lost() => bail!("the {task} ended by itself before the start was complete"),
     };
-    tasks.spawn(Stage::Work, "compactor", Arc::clone(&parts.compactor).run(tasks.token(Stage::Work)));
+    tasks.spawn_vital(Stage::Work, "compactor", Arc::clone(&parts.compactor).run(tasks.token(Stage::Work)));
     app.gate.open(Arc::clone(&parts));
     app.telemetry.ready.set(1);
     tracing::info!("ready");
 
     let mut server = Server { source, running: config, reloads, parts };
-    server.run(&mut signals).await;
+    let ending = server.run(&mut signals, &tasks).await;
+    if let Ending::Lost { task } = ending {
+        tracing::error!(task, "a task that the server cannot do without ended by itself; stopping the rest");
+    }
     server.stop(&app, &tasks).await?;
-    Ok(ExitCode::SUCCESS)
+    match ending {
+        Ending::Asked => Ok(ExitCode::SUCCESS),
+        Ending::Lost { task } => bail!("the {task} ended by itself"),
+    }
 }
 
 async fn start_listening(config: &Config, app: &Arc<App>, tasks: &Arc<Tasks>) -> anyhow::Result<()> {
@@ -73,7 +85,7 @@ async fn start_listening(config: &Config, app: &Arc<App>, tasks: &Arc<Tasks>) ->
     };
     let open = app.telemetry.http.connections.clone();
     let serving = listen::serve(listener, router(Arc::clone(app)), limits, open, Arc::clone(tasks));
-    tasks.spawn(Stage::Intake, "listener", serving);
+    tasks.spawn_vital(Stage::Intake, "listener", serving);
     Ok(())
 }
 
@@ -86,13 +98,23 @@ struct Server {
     parts: Arc<Parts>,
 }
 
+/// Why a started server stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// A signal said so.
+    Asked,
+    /// Without this task it is none.
+    Lost { task: &'static str },
+}
+
 impl Server {
-    /// Reloads when asked to, until a signal says to stop.
-    async fn run(&mut self, signals: &mut Signals) {
+    /// Reloads when asked to, until it must stop.
+    async fn run(&mut self, signals: &mut Signals, tasks: &Tasks) -> Ending {
         loop {
             tokio::select! {
+                task = tasks.lost() => return Ending::Lost { task },
                 signal = signals.next() => match signal {
-                    Told::Stop => return,
+                    Told::Stop => return Ending::Asked,
                     // Said in the log either way.
                     Told::Reload => drop(self.reload()),
                 },

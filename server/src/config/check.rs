@@ -7,7 +7,8 @@ use schemas::{DurationMs, Retention};
 use serde_saphyr::Location;
 
 use super::entries::retention_rows;
-use super::sections::Config;
+use super::sections::{Config, ObjectStore};
+use crate::assemble::cold_dir;
 
 /// A configuration that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +64,14 @@ impl Config {
             return Err(ConfigError::new("limits.bodies_in_flight must hold at least one body of limits.body"));
         }
         Ok(())
+    }
+
+    /// Checks that the archive's place can be understood, as it will be when it is opened.
+    pub(super) fn check_archive(&self) -> Result<(), ConfigError> {
+        let ObjectStore { url, options } = &self.object_store;
+        let by_default = cold_dir(&self.data_dir).display().to_string();
+        let place = if url.value.is_empty() { &by_default } else { &url.value };
+        cold::check_location(place, options).map_err(|e| ConfigError::at(Some(url.referenced), e.to_string()))
     }
 
     fn check_retention(&self) -> Result<(), ConfigError> {

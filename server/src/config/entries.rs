@@ -34,7 +34,7 @@ pub(crate) fn of(config: &Config) -> Vec<Entry> {
     add("data_dir", config.data_dir.display().to_string());
     add("node", config.node.clone().unwrap_or_default());
     add("listen", config.listen.to_string());
-    add("object_store.url", config.object_store.url.clone());
+    add("object_store.url", config.object_store.url.value.clone());
     add("durability", durability(config.durability).to_owned());
     add("head.max_log", config.head.max_log.to_string());
     add("head.max_age", config.head.max_age.to_string());

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use schemas::Retention;
-use serde_saphyr::DuplicateKeyPolicy;
+use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
 
 use super::check::{ConfigError, retention_conflict};
 use super::sections::{Config, Durability, LogFormatName};
@@ -37,6 +37,11 @@ pub(crate) fn from_file(
         }
     };
     overrides.lay_over(&mut config);
+    // Only now: a file may hold the options of a store that a flag names.
+    config.check_archive().map_err(|e| match file {
+        Some(path) if overrides.object_store.is_none() => e.in_file(path),
+        Some(_) | None => e,
+    })?;
     Ok(config)
 }
 
@@ -107,7 +112,9 @@ impl Overrides {
         }
         set(&mut config.data_dir, self.data_dir.as_ref());
         set(&mut config.listen, self.listen.as_ref());
-        set(&mut config.object_store.url, self.object_store.as_ref());
+        if let Some(url) = &self.object_store {
+            config.object_store.url = Spanned::new(url.clone(), Location::UNKNOWN, Location::UNKNOWN);
+        }
         set(&mut config.durability, self.durability.as_ref());
         set(&mut config.log.level, self.log_level.as_ref());
         set(&mut config.log.format, self.log_format.as_ref());

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use schemas::{DurationMs, Retention};
 use serde::Deserialize;
-use serde_saphyr::Spanned;
+use serde_saphyr::{Location, Spanned};
 
 use super::units::{self, Bytes, Span};
 
@@ -53,12 +53,19 @@ impl Default for Config {
 }
 
 /// Where the cold tier lies. An empty URL is `<data_dir>/cold`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ObjectStore {
-    pub(crate) url: String,
+    pub(crate) url: Spanned<String>,
     /// Passed to the store: `endpoint`, `region`, `allow_http`, `access_key_id`, …; values are never logged.
     pub(crate) options: BTreeMap<String, String>,
+}
+
+impl Default for ObjectStore {
+    fn default() -> Self {
+        let url = Spanned::new(String::new(), Location::UNKNOWN, Location::UNKNOWN);
+        Self { url, options: BTreeMap::new() }
+    }
 }
 
 /// When a point is acknowledged.
@@ -76,6 +83,7 @@ pub(crate) enum Durability {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Head {
     /// Bytes of log after which an epoch ends.
+    #[serde(deserialize_with = "units::some_bytes")]
     pub(crate) max_log: Bytes,
     /// Age after which an epoch ends.
     #[serde(deserialize_with = "units::positive")]
@@ -159,19 +167,27 @@ impl RetentionSection {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Limits {
     /// A request body, encoded or decoded.
+    #[serde(deserialize_with = "units::some_bytes")]
     pub(crate) body: Bytes,
     /// All request bodies that are held at once.
     pub(crate) bodies_in_flight: Bytes,
+    #[serde(deserialize_with = "units::at_least_one")]
     pub(crate) points_per_request: u64,
     #[serde(deserialize_with = "units::count")]
     pub(crate) labels_per_series: usize,
+    #[serde(deserialize_with = "units::some_bytes")]
     pub(crate) label_name: Bytes,
     /// A label value, and a metric name.
+    #[serde(deserialize_with = "units::some_bytes")]
     pub(crate) label_value: Bytes,
+    #[serde(deserialize_with = "units::at_least_one")]
     pub(crate) series_per_metric: u64,
+    #[serde(deserialize_with = "units::at_least_one")]
     pub(crate) new_series_per_second: u32,
+    #[serde(deserialize_with = "units::at_least_one")]
     pub(crate) new_series_per_day: u64,
     /// Memory of one query.
+    #[serde(deserialize_with = "units::some_bytes")]
     pub(crate) query_memory: Bytes,
     #[serde(deserialize_with = "units::positive")]
     pub(crate) query_timeout: Span,
@@ -179,6 +195,7 @@ pub(crate) struct Limits {
     #[serde(deserialize_with = "units::count")]
     pub(crate) query_series: usize,
     /// Points in one answer.
+    #[serde(deserialize_with = "units::at_least_one")]
     pub(crate) query_points: u64,
     /// Queries that run at once.
     #[serde(deserialize_with = "units::count")]
@@ -260,6 +277,7 @@ pub(crate) enum LogFormatName {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Log {
     /// A level, or a filter such as `info,thermocline_hot=debug`.
+    #[serde(deserialize_with = "units::log_filter")]
     pub(crate) level: String,
     pub(crate) format: LogFormatName,
 }

@@ -101,6 +101,33 @@ fn flags_win_over_the_file() {
 }
 
 #[test]
+fn an_archive_that_cannot_be_opened_is_an_error_with_its_line() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("thermocline.yml");
+    let read = |text: &str, overrides: &Overrides| {
+        std::fs::write(&file, text).expect("written");
+        from_file(Some(&file), overrides, HashMap::new()).map_err(|e| (e.line(), e.to_string()))
+    };
+    let wrong = [
+        ("data_dir: x\nobject_store:\n  url: ftp://x/y\n", Some(3), "\"ftp\" is none of a path, file, s3, gs, az"),
+        ("object_store: { url: 's3://b', options: { endpiont: x } }\n", Some(1), "unknown option \"endpiont\""),
+        ("object_store: { url: 's3://b', options: { endpoint: 'http://x' } }\n", Some(1), "set allow_http"),
+        ("object_store: { options: { region: x } }\n", None, "a local directory takes no options"),
+    ];
+    for (text, line, what) in wrong {
+        let (found, told) = read(text, &Overrides::default()).expect_err(text);
+        assert!(found == line && told.contains(what) && told.contains("thermocline.yml"), "{told}");
+    }
+    // Options may stand in the file for a store that a flag names; a flag that is wrong is no fault of the file.
+    let flag = |url: &str| Overrides { object_store: Some(url.to_owned()), ..Overrides::default() };
+    let options = "object_store: { options: { region: x } }\n";
+    assert_eq!(read(options, &flag("s3://b/p")).expect("valid").object_store.url.value, "s3://b/p");
+    let (line, told) = read(options, &flag("ftp://x")).expect_err("no such scheme");
+    assert!(!told.contains("thermocline.yml"), "{told}");
+    assert_eq!(line, None);
+}
+
+#[test]
 fn a_reload_applies_retention_and_names_what_needs_a_restart() {
     let old = parse("object_store: { options: { secret_access_key: a } }").expect("valid");
     let new =
@@ -149,6 +176,10 @@ fn errors_are_golden() {
         "retention:\n  hot.raw: 30d\n  cold.raw: 10d\n",
         "retention: { hot.raw: 5m }\n",
         "limits: { queries: 0 }\n",
+        "limits: { body: 0 }\n",
+        "limits: { new_series_per_second: 0 }\n",
+        "log:\n  level: a=b=c\n",
+        "log: { level: loud }\n",
         "node: Not_A_Name\n",
         "data_dir: ${NO_SUCH_NAME}\n",
         "seal: [\n",

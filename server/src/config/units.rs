@@ -130,6 +130,29 @@ pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize,
     if fits { Ok(count) } else { Err(D::Error::custom(format!("{count} does not lie between 1 and {COUNT_MAX}"))) }
 }
 
+/// A number of things of which nothing could be done without one.
+pub(super) fn at_least_one<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + PartialEq + From<u8>,
+{
+    let number = T::deserialize(deserializer)?;
+    if number == T::from(0) { Err(D::Error::custom("must be at least 1")) } else { Ok(number) }
+}
+
+/// A size larger than nothing.
+pub(super) fn some_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+    let bytes = Bytes::deserialize(deserializer)?;
+    if bytes.0 == 0 { Err(D::Error::custom("must be larger than 0B")) } else { Ok(bytes) }
+}
+
+/// What the log can be filtered by.
+pub(super) fn log_filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let filter = String::deserialize(deserializer)?;
+    runtime::logging::check(&filter).map_err(D::Error::custom)?;
+    Ok(filter)
+}
+
 /// A duration longer than nothing.
 pub(super) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
     let span = Span::deserialize(deserializer)?;

@@ -12,18 +12,21 @@ use super::app::App;
 use super::gate::Ready;
 use super::instant::rfc3339;
 use super::policies::drop_shape;
-use super::problem::{Kind, Problem};
+use super::problem::{ARCHIVE_ADVICE, Kind, Problem};
 use super::tiers::ranges;
 
 /// Writes what the head holds to disk as a run, now.
-#[utoipa::path(post, path = "/api/v1/admin/flush", tag = "operations", responses((status = 200, description = "What was flushed")))]
+#[utoipa::path(post, path = "/api/v1/admin/flush", tag = "operations", responses(
+    (status = 200, description = "What was flushed"), (status = 503, description = "The disk is full")))]
 pub(crate) async fn flush(Ready(parts): Ready) -> Result<Json<Value>, Problem> {
     let report = parts.compactor.flush_now().await.map_err(failed)?;
     Ok(Json(json!({ "through_epoch": report.through.map(|epoch| epoch.0), "points": report.points })))
 }
 
 /// Seals every hour that has points newer than its base, whether due or not.
-#[utoipa::path(post, path = "/api/v1/admin/seal", tag = "operations", responses((status = 200, description = "What was sealed")))]
+#[utoipa::path(post, path = "/api/v1/admin/seal", tag = "operations", responses(
+    (status = 200, description = "What was sealed, and which hours were set aside with their reasons"),
+    (status = 503, description = "The disk is full")))]
 pub(crate) async fn seal(Ready(parts): Ready) -> Result<Json<Value>, Problem> {
     let report = parts.compactor.seal_now().await.map_err(failed)?;
     Ok(Json(json!({
@@ -36,20 +39,30 @@ pub(crate) async fn seal(Ready(parts): Ready) -> Result<Json<Value>, Problem> {
 }
 
 /// Commits every sealed hour to Delta that is not there yet.
-#[utoipa::path(post, path = "/api/v1/admin/archive", tag = "operations", responses((status = 200, description = "What was archived")))]
+#[utoipa::path(post, path = "/api/v1/admin/archive", tag = "operations", responses(
+    (status = 200, description = "What was archived"),
+    (status = 503, description = "The archive cannot be reached; `archived` and `quarantined` say how far it came")))]
 pub(crate) async fn archive(Ready(parts): Ready) -> Result<Json<Value>, Problem> {
     let report = parts.compactor.archive_now().await.map_err(failed)?;
+    let (archived, quarantined) = (hours(&report.archived), failures(&report.quarantined));
+    if report.archive_away {
+        return Err(Problem::new(Kind::ArchiveUnavailable, ARCHIVE_ADVICE)
+            .with_member("archived", archived)
+            .with_member("quarantined", quarantined));
+    }
     Ok(Json(json!({
-        "archived": hours(&report.archived),
+        "archived": archived,
         "unchanged": hours(&report.unchanged),
         "rows": report.rows,
         "bytes": report.bytes,
-        "quarantined": failures(&report.quarantined),
+        "quarantined": quarantined,
     })))
 }
 
 /// Applies retention now: raises thresholds, and drops what no tier owns any more.
-#[utoipa::path(post, path = "/api/v1/admin/retention", tag = "operations", responses((status = 200, description = "What was dropped")))]
+#[utoipa::path(post, path = "/api/v1/admin/retention", tag = "operations", responses(
+    (status = 200, description = "What was dropped"),
+    (status = 503, description = "The archive cannot be reached; what is local was dropped as far as is allowed")))]
 pub(crate) async fn retention(Ready(parts): Ready) -> Result<Json<Value>, Problem> {
     let report = parts.compactor.apply_retention().await.map_err(failed)?;
     Ok(Json(json!({
@@ -78,7 +91,7 @@ fn failed(error: compactor::CompactorError) -> Problem {
         compactor::CompactorError::HourBusy(hour) => {
             Problem::new(Kind::Overloaded, format!("hour {hour} is being worked on by another job"))
         }
-        other => Problem::internal(&other),
+        other => Problem::failed(&other),
     }
 }
 

@@ -41,10 +41,13 @@ pub(crate) async fn healthy() -> &'static str {
 /// All parts are started and points are taken.
 #[utoipa::path(get, path = "/-/ready", tag = "operations", responses(
     (status = 200, description = "Ready for writes and queries"),
-    (status = 503, description = "Not ready; `detail` says what is waited for")))]
+    (status = 503, description = "Not ready, or points cannot be written; `detail` says what is waited for")))]
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
     match app.gate.parts() {
-        Ok(_) => "Thermocline is ready.\n".into_response(),
+        Ok(parts) => match parts.store.check_writable() {
+            Ok(()) => "Thermocline is ready.\n".into_response(),
+            Err(why) => Problem::new(Kind::NotWritable, why.to_string()).into_response(),
+        },
         Err(why) => Problem::new(Kind::Starting, why).into_response(),
     }
 }
@@ -58,18 +61,21 @@ pub(crate) async fn health(State(app): State<Arc<App>>) -> Response {
         Err(why) => vec![Check { name: "started", status: "fail", message: why }],
         Ok(parts) => {
             let quarantined = parts.store.view().map().quarantined.len();
+            let (writes, told) = match parts.store.check_writable() {
+                Ok(()) => ("pass", "points are taken".to_owned()),
+                Err(why) => ("fail", why.to_string()),
+            };
             vec![
                 Check { name: "started", status: "pass", message: "all parts are started".to_owned() },
+                Check { name: "writes", status: writes, message: told },
                 // A hour that is set aside holds nothing else back: told, but no reason to take the node away.
                 Check { name: "quarantine", status: "pass", message: format!("{quarantined} hours set aside") },
             ]
         }
     };
-    let passes = checks.iter().all(|check| check.status == "pass");
-    let (status, word, message) = if passes {
-        (StatusCode::OK, "pass", "ready for queries and writes".to_owned())
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "fail", checks[0].message.clone())
+    let (status, word, message) = match checks.iter().find(|check| check.status == "fail") {
+        None => (StatusCode::OK, "pass", "ready for queries and writes".to_owned()),
+        Some(failed) => (StatusCode::SERVICE_UNAVAILABLE, "fail", failed.message.clone()),
     };
     let health = Health { name: "thermocline", status: word, message, version: env!("CARGO_PKG_VERSION"), checks };
     (status, Json(health)).into_response()

@@ -32,7 +32,7 @@ enum Api {
     V3,
 }
 
-/// Version 1: `/write?db=…&precision=…`.
+/// InfluxDB line protocol, version 1: `/write?db=…&precision=…`.
 #[utoipa::path(post, path = "/write", tag = "push",
     params(("db" = Option<String>, Query, description = "Ignored"), ("precision" = Option<String>, Query, description = "`n`, `u`, `ms`, `s`, `m`, `h`")),
     request_body(content = String, content_type = "text/plain", description = "Line protocol"),
@@ -47,7 +47,7 @@ pub(crate) async fn write_v1(
     write(Api::V1, state, ready, query, headers, request).await
 }
 
-/// Version 2: `/api/v2/write?bucket=…&precision=…`.
+/// InfluxDB line protocol, version 2: `/api/v2/write?bucket=…&precision=…`.
 #[utoipa::path(post, path = "/api/v2/write", tag = "push",
     params(("bucket" = Option<String>, Query, description = "Ignored"), ("precision" = Option<String>, Query, description = "`ns`, `us`, `ms`, `s`")),
     request_body(content = String, content_type = "text/plain", description = "Line protocol"),
@@ -62,7 +62,7 @@ pub(crate) async fn write_v2(
     write(Api::V2, state, ready, query, headers, request).await
 }
 
-/// Version 3: `/api/v3/write_lp?db=…&precision=…`.
+/// InfluxDB line protocol, version 3: `/api/v3/write_lp?db=…&precision=…`.
 #[utoipa::path(post, path = "/api/v3/write_lp", tag = "push",
     params(("db" = Option<String>, Query, description = "Ignored"), ("precision" = Option<String>, Query, description = "`auto`, `nanosecond`, `microsecond`, `millisecond`, `second`")),
     request_body(content = String, content_type = "text/plain", description = "Line protocol"),
@@ -124,7 +124,9 @@ fn partial(api: Api, outcome: &IngestOutcome) -> Value {
 fn as_influx(api: Api, problem: &Problem) -> Response {
     let code = match problem.kind {
         Kind::TooLarge => "request too large",
-        Kind::Overloaded | Kind::Starting | Kind::QueryTimeout => "unavailable",
+        Kind::Overloaded | Kind::Starting | Kind::QueryTimeout | Kind::NotWritable | Kind::ArchiveUnavailable => {
+            "unavailable"
+        }
         Kind::Internal => "internal error",
         Kind::NotFound => "not found",
         Kind::MethodNotAllowed => "method not allowed",

@@ -56,10 +56,12 @@ fn problem(error: IntakeError) -> Problem {
         IntakeError::Decode(error @ DecodeError::TooManyPoints { .. }) => {
             Problem::new(Kind::TooLarge, error.to_string())
         }
-        IntakeError::Sink(SinkError::Busy { retry_after }) => {
-            Problem::new(Kind::Overloaded, "the store is busy; nothing was taken").retry_after(retry_after)
+        IntakeError::Sink(SinkError::Busy { why, retry_after }) => {
+            Problem::new(Kind::Overloaded, format!("{why}; nothing was taken")).retry_after(retry_after)
         }
-        IntakeError::Sink(SinkError::Failed(cause)) => Problem::defect(&cause),
+        IntakeError::Sink(SinkError::Unwritable { why, retry_after }) => {
+            Problem::new(Kind::NotWritable, format!("{why}; nothing was taken")).retry_after(retry_after)
+        }
     }
 }
 

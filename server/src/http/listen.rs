@@ -60,6 +60,7 @@ pub(crate) async fn serve(
                 continue;
             }
         };
+        runtime::panic_point("server.listener.accepted");
         let (builder, router, stop, open) = (Arc::clone(&builder), router.clone(), stop.clone(), open.clone());
         tasks.spawn(Stage::Intake, "connection", async move {
             open.inc();

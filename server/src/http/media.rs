@@ -4,6 +4,9 @@ use axum::http::{HeaderMap, HeaderName, header};
 
 use super::problem::{Kind, Problem};
 
+/// What `curl -d` and `--data-binary` say when nobody tells them the media type: it means nothing.
+pub(crate) const CURL_DEFAULT: &str = "application/x-www-form-urlencoded";
+
 /// The media type of a request body without its parameters, in lower case; `None` when none is given.
 pub(crate) fn content_type(headers: &HeaderMap) -> Option<String> {
     let value = text(headers, &header::CONTENT_TYPE)?;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use query::{AnswerSeries, QueryError, RangeAnswer, RangeRequest};
@@ -20,6 +20,7 @@ use super::number::JsonFloat;
 use super::params::{Param, Params};
 use super::problem::{Kind, Problem};
 use super::provenance::{self, ProvenanceShape};
+use super::segment::Segment;
 
 /// What is asked for when `from` is not given.
 const DEFAULT_RANGE: DurationMs = DurationMs::HOUR;
@@ -66,7 +67,7 @@ const LABEL_PARAMS: [Param; 11] = [
 pub(crate) async fn of_server(
     State(app): State<Arc<App>>,
     Ready(parts): Ready,
-    Path(server_id): Path<String>,
+    Segment(server_id): Segment,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Problem> {
     let params = Params::parse(raw.as_deref(), &SERVER_PARAMS)?;
@@ -177,7 +178,7 @@ pub(super) fn query_problem(error: QueryError) -> Problem {
         QueryError::TooLarge(detail) => Problem::new(Kind::NotPossible, detail),
         error @ QueryError::Timeout { .. } => Problem::new(Kind::QueryTimeout, error.to_string()),
         error @ QueryError::Overloaded => Problem::new(Kind::Overloaded, error.to_string()),
-        error @ QueryError::Internal { .. } => Problem::internal(&error),
+        error @ QueryError::Internal { .. } => Problem::failed(&error),
     }
 }
 

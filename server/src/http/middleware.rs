@@ -13,6 +13,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::app::App;
 use super::problem::{Kind, Problem};
+use super::provenance;
 use crate::telemetry::HandledLabels;
 
 /// Bounds requests under way, measures them, and turns a panic into a problem.
@@ -33,11 +34,12 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     });
     metrics.in_flight.dec();
     let labels = HandledLabels { handler, code: response.status().as_u16() };
-    metrics.duration.get_or_create(&labels).observe(begun.elapsed().as_secs_f64());
+    metrics.duration.get_or_create(&labels).observe(begun.elapsed());
     response
 }
 
-fn always_answered(handler: &str) -> bool {
+/// Whether a path is answered however many requests are under way.
+pub(super) fn always_answered(handler: &str) -> bool {
     let paths = ["/metrics", "/-/healthy", "/-/ready", "/livez", "/readyz", "/health", "/health/live", "/health/ready"];
     paths.contains(&handler)
 }
@@ -51,18 +53,10 @@ pub(super) async fn no_sniffing(request: Request, next: Next) -> Response {
 
 /// Lets pages of the configured origins read answers.
 pub(super) fn cors(origins: &[String]) -> CorsLayer {
-    let exposed = [
-        "x-thermocline-tiers",
-        "x-thermocline-resolution",
-        "x-thermocline-complete",
-        "x-thermocline-data-version",
-        "x-thermocline-quantile-error",
-        "server-timing",
-    ];
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
         .allow_headers([header::CONTENT_TYPE, header::ACCEPT, header::AUTHORIZATION])
-        .expose_headers(exposed.map(HeaderName::from_static));
+        .expose_headers(provenance::HEADERS.map(|(name, _)| HeaderName::from_static(name)));
     if origins.iter().any(|origin| origin == "*") {
         return layer.allow_origin(AllowOrigin::any());
     }

@@ -1,14 +1,26 @@
 //! The OpenAPI document, collected from the handlers, and its browsable page.
+//!
+//! `#[utoipa::path]` of each handler ─▶ [`ApiDoc`] ─▶ [`common`]: what holds for all of them ─▶ [`document`]
 
+mod common;
+
+use std::sync::Arc;
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
 use utoipa::OpenApi;
-use utoipa_swagger_ui::SwaggerUi;
 
+use super::problem::{Kind, Problem};
 use super::{
     admin, documents, health, influx, metrics_read, metrics_write, policies, prometheus_write, provenance,
     self_metrics, sql, tiers,
 };
 
-/// The document at `/api/v1/openapi.json`.
+/// Where [`document`] is served.
+const DOCUMENT_PATH: &str = "/api/v1/openapi.json";
+
+/// What the handlers say of themselves.
 #[derive(Debug, OpenApi)]
 #[openapi(
     info(title = "Thermocline", description = "A tiered metrics store. Errors are `application/problem+json` (RFC 9457) outside the compatibility APIs."),
@@ -33,9 +45,20 @@ use super::{
         (name = "operations", description = "Health, tiers, retention, jobs"),
     ),
 )]
-pub(crate) struct ApiDoc;
+struct ApiDoc;
 
-/// The browsable page; its files are part of the binary.
-pub(super) fn page() -> SwaggerUi {
-    SwaggerUi::new("/api/docs").config(utoipa_swagger_ui::Config::from("/api/v1/openapi.json"))
+/// The whole document.
+pub(super) fn document() -> Value {
+    let mut document = serde_json::to_value(ApiDoc::openapi()).expect("texts, numbers, lists and maps");
+    common::complete(&mut document);
+    document
+}
+
+/// A file of the browsable page (empty: the page itself); they are part of the binary.
+pub(super) fn page(file: &str) -> Result<Response, Problem> {
+    let found = utoipa_swagger_ui::serve(file, Arc::new(utoipa_swagger_ui::Config::from(DOCUMENT_PATH)));
+    match found.map_err(|error| Problem::defect(&error))? {
+        Some(found) => Ok(([(header::CONTENT_TYPE, found.content_type)], found.bytes.into_owned()).into_response()),
+        None => Err(Problem::new(Kind::NotFound, format!("there is no file {file:?} in /api/docs/"))),
+    }
 }

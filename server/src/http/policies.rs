@@ -37,7 +37,8 @@ fn durations(retention: &Retention) -> Map<String, Value> {
 #[utoipa::path(post, path = "/api/v1/policies/plan", tag = "operations",
     request_body(content = Value, description = "For example `{\"hot.raw\": \"3d\"}`; empty for the durations in force"),
     responses((status = 200, description = "Series, points and bytes that would go, by tier"),
-        (status = 400, description = "A duration is wrong")))]
+        (status = 400, description = "A duration is wrong"),
+        (status = 503, description = "The archive cannot be reached")))]
 pub(crate) async fn plan(
     State(app): State<Arc<App>>,
     Ready(parts): Ready,
@@ -47,7 +48,7 @@ pub(crate) async fn plan(
     media::require(&headers, &["application/json"])?;
     let body = app.bodies.read(&headers, request.into_body()).await?;
     let retention = retention_of_json(&body.bytes, parts.compactor.retention()).map_err(Problem::bad_request)?;
-    let plan = parts.compactor.plan_retention(&retention).await.map_err(|e| Problem::internal(&e))?;
+    let plan = parts.compactor.plan_retention(&retention).await.map_err(|e| Problem::failed(&e))?;
     let drops: Vec<Value> = plan.drops.iter().map(drop_shape).collect();
     Ok(Json(json!({ "retention": durations(&retention), "drops": drops })))
 }

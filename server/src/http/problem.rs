@@ -4,11 +4,13 @@
 //!
 //! `docs/api.md` lists the kinds; `type` is `/problems/<slug>`, and that path answers with the kind's meaning.
 
+use std::error::Error;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
+use runtime::Causes;
 use serde_json::{Value, json};
 
 /// The media type of an error.
@@ -29,10 +31,12 @@ pub(crate) enum Kind {
     Overloaded,
     Starting,
     QueryTimeout,
+    NotWritable,
+    ArchiveUnavailable,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::BadRequest,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -45,6 +49,8 @@ impl Kind {
         Self::Overloaded,
         Self::Starting,
         Self::QueryTimeout,
+        Self::NotWritable,
+        Self::ArchiveUnavailable,
     ];
 
     /// Status, slug of `type`, title, and what it means for the client.
@@ -99,7 +105,7 @@ impl Kind {
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
                 "Internal error",
-                "A defect or a failing disk; the log has the details.",
+                "A defect, or data that cannot be read; the log has the details.",
             ),
             Self::Overloaded => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -119,23 +125,58 @@ impl Kind {
                 "Query timeout",
                 "The query took longer than `limits.query_timeout`. Ask for less, or coarser.",
             ),
+            Self::NotWritable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not-writable",
+                "Data directory not writable",
+                "The data directory takes no writes: its disk is full, or fails; `detail` says what to do. Nothing of the \
+                 request was applied; queries are answered.",
+            ),
+            Self::ArchiveUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "archive-unavailable",
+                "Archive unavailable",
+                "The object store of the archive cannot be reached, or refuses. What RocksDB holds is answered, points are \
+                 taken, and nothing is dropped that is not archived.",
+            ),
+        }
+    }
+
+    /// When it may be worth while to ask again.
+    fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::Overloaded | Self::Starting => Some(Duration::from_secs(1)),
+            Self::NotWritable => Some(Duration::from_secs(5)),
+            Self::ArchiveUnavailable => Some(Duration::from_secs(30)),
+            Self::BadRequest
+            | Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::NotAcceptable
+            | Self::RequestTimeout
+            | Self::TooLarge
+            | Self::UnsupportedMediaType
+            | Self::NotPossible
+            | Self::Internal
+            | Self::QueryTimeout => None,
         }
     }
 }
 
-/// An error with its causes in one line, for the log.
-pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
+/// What to do when the archive cannot be reached.
+pub(crate) const ARCHIVE_ADVICE: &str = "the object store of the archive cannot be reached, or refuses: look at the log for \
+                                         the cause, at object_store.url and its options, then ask again";
 
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+/// What a failure of a part means for who asked: a part that is away for a while, or else a defect.
+fn kind_of(failure: &(dyn Error + 'static)) -> Kind {
+    if cold::is_store_away(failure) {
+        return Kind::ArchiveUnavailable;
     }
+    let hot = |cause: &(dyn Error + 'static)| {
+        let boxed = || cause.downcast_ref::<Box<hot::HotError>>().map(|error| &**error);
+        cause.downcast_ref::<hot::HotError>().or_else(boxed).is_some_and(hot::HotError::is_disk_full)
+    };
+    let mut causes = std::iter::successors(Some(failure), |error| (**error).source());
+    if causes.any(hot) { Kind::NotWritable } else { Kind::Internal }
 }
 
 /// An error answer.
@@ -152,19 +193,7 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        let retry_after = match kind {
-            Kind::Overloaded | Kind::Starting => Some(Duration::from_secs(1)),
-            Kind::BadRequest
-            | Kind::NotFound
-            | Kind::MethodNotAllowed
-            | Kind::NotAcceptable
-            | Kind::RequestTimeout
-            | Kind::TooLarge
-            | Kind::UnsupportedMediaType
-            | Kind::NotPossible
-            | Kind::Internal
-            | Kind::QueryTimeout => None,
-        };
+        let retry_after = kind.retry_after();
         Self { kind, detail: detail.into(), errors: Vec::new(), extra: Vec::new(), retry_after }
     }
 
@@ -172,9 +201,24 @@ impl Problem {
         Self::new(Kind::BadRequest, detail)
     }
 
-    /// A defect or a failing device. The cause goes to the log, not to the client.
-    pub(crate) fn internal(cause: &dyn std::error::Error) -> Self {
-        Self::defect(&Chain(cause))
+    /// A part failed: 503 where it is away for a while, else 500. The cause goes to the log, not to the client.
+    pub(crate) fn failed(failure: &(dyn Error + 'static)) -> Self {
+        match kind_of(failure) {
+            Kind::ArchiveUnavailable => {
+                tracing::warn!(cause = %Causes(failure), "the archive is not available");
+                Self::new(Kind::ArchiveUnavailable, ARCHIVE_ADVICE)
+            }
+            Kind::NotWritable => {
+                tracing::warn!(cause = %Causes(failure), "the disk of the data directory is full");
+                Self::new(Kind::NotWritable, hot::Unwritable::DiskFull.to_string())
+            }
+            _ => Self::internal(failure),
+        }
+    }
+
+    /// A defect. The cause goes to the log, not to the client.
+    pub(crate) fn internal(cause: &dyn Error) -> Self {
+        Self::defect(&Causes(cause))
     }
 
     /// As [`Self::internal`], where the cause is only a text.
@@ -264,6 +308,31 @@ mod tests {
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[header::RETRY_AFTER], "2");
         assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM_JSON);
+    }
+
+    #[test]
+    fn a_part_that_is_away_is_no_defect() {
+        let away = || {
+            let source = object_store::Error::Generic { store: "S3", source: "connection refused".into() };
+            cold::ColdError::Store { doing: "cannot list".to_owned(), source }
+        };
+        let planning = compactor::CompactorError::from(away());
+        let asking = query::QueryError::Internal {
+            context: "reading the cold tier failed".to_owned(),
+            retryable: true,
+            source: Some(Box::new(away())),
+        };
+        for failure in [&planning as &(dyn Error + 'static), &asking] {
+            let response = Problem::failed(failure).into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{failure:?}");
+            assert!(response.headers().contains_key(header::RETRY_AFTER));
+        }
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let full = hot::HotError::Io { context: "cannot write a table file", source: full };
+        assert_eq!(Problem::failed(&compactor::CompactorError::from(full)).kind, Kind::NotWritable);
+        let broken = std::io::Error::from(std::io::ErrorKind::InvalidData);
+        let broken = hot::HotError::Io { context: "cannot list", source: broken };
+        assert_eq!(Problem::failed(&compactor::CompactorError::from(broken)).kind, Kind::Internal);
     }
 
     #[test]

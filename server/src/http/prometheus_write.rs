@@ -19,7 +19,7 @@ use super::ingest_answer::{encoding, errors, reason, take};
 use super::media;
 use super::problem::{Kind, Problem};
 
-/// Remote write 1.0.
+/// Prometheus remote write 1.0.
 #[utoipa::path(post, path = "/api/v1/write", tag = "push",
     request_body(content = Vec<u8>, content_type = "application/x-protobuf", description = "`prometheus.WriteRequest`, snappy block format"),
     responses((status = 204, description = "All samples are durable"), (status = 400, description = "Some samples were refused, the others are kept; or the body is damaged"),
@@ -64,8 +64,17 @@ fn told(outcome: &IngestOutcome) -> (StatusCode, String) {
     }
     let first: Vec<String> =
         outcome.rejections.first().iter().map(|r| format!("series {}: {}", r.index, reason(r))).collect();
-    let counts = format!("{} of {} samples refused", outcome.rejected(), outcome.rejected() + outcome.accepted);
-    (StatusCode::BAD_REQUEST, format!("{counts}: {}\n", first.join("; ")))
+    let of = samples(outcome.rejected() + outcome.accepted);
+    (StatusCode::BAD_REQUEST, format!("{} of {of} refused: {}\n", outcome.rejected(), first.join("; ")))
+}
+
+fn were_refused(count: u64) -> String {
+    format!("{} {} refused", samples(count), if count == 1 { "was" } else { "were" })
+}
+
+/// So many samples, in words.
+fn samples(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "sample" } else { "samples" })
 }
 
 fn as_text(problem: &Problem) -> Response {
@@ -76,7 +85,7 @@ fn as_text(problem: &Problem) -> Response {
     response
 }
 
-/// Text exposition, as a scrape would read it.
+/// Prometheus text or OpenMetrics, as a scrape would read it.
 #[utoipa::path(post, path = "/api/v1/import/prometheus", tag = "push",
     request_body(content = String, content_type = "text/plain", description = "Prometheus text or, by content type, OpenMetrics"),
     responses((status = 204, description = "All samples are durable"),
@@ -88,7 +97,8 @@ pub(crate) async fn import_text(
     headers: HeaderMap,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let dialect = match media::require(&headers, &["text/plain", "application/openmetrics-text"])?.as_deref() {
+    let known = ["text/plain", "application/openmetrics-text", media::CURL_DEFAULT];
+    let dialect = match media::require(&headers, &known)?.as_deref() {
         Some("application/openmetrics-text") => Dialect::OpenMetrics,
         Some(_) | None => Dialect::Detect,
     };
@@ -97,7 +107,7 @@ pub(crate) async fn import_text(
     if outcome.rejections.is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let problem = Problem::bad_request(format!("{} samples were refused", outcome.rejected()))
+    let problem = Problem::bad_request(were_refused(outcome.rejected()))
         .with_errors(errors(&outcome))
         .with_member("accepted", json!(outcome.accepted))
         .with_member("rejected", json!(outcome.rejected()));
@@ -117,6 +127,12 @@ mod tests {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
         }
         remote_write_encoding(&headers)
+    }
+
+    #[test]
+    fn one_sample_is_told_of_as_one() {
+        assert_eq!(were_refused(1), "1 sample was refused");
+        assert_eq!(were_refused(2), "2 samples were refused");
     }
 
     #[test]

@@ -11,6 +11,16 @@ use utoipa::ToSchema;
 
 use super::instant::rfc3339;
 
+/// The headers that tell an answer's provenance, and what they mean.
+pub(super) const HEADERS: [(&str, &str); 6] = [
+    ("x-thermocline-tiers", "Which tiers answered: `hot`, `warm`, `cold`, separated by commas"),
+    ("x-thermocline-resolution", "The coarsest resolution in the answer"),
+    ("x-thermocline-complete", "`false` where something coarser, or nothing, stands for what retention has dropped"),
+    ("x-thermocline-data-version", "Answers of a data directory with the same version saw the same tier map"),
+    ("x-thermocline-quantile-error", "Bound on the relative error of a quantile; absent where values are exact"),
+    ("server-timing", "Milliseconds for finding series, reading, and all of it"),
+];
+
 /// One part of the asked range.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SegmentShape {

@@ -9,14 +9,13 @@ use tower_http::compression::CompressionLayer;
 
 use super::app::App;
 use super::{
-    admin, documents, health, influx, metrics_read, metrics_write, middleware, openapi, policies, prometheus_write,
+    admin, documents, health, influx, metrics_read, metrics_write, middleware, policies, prometheus_write,
     self_metrics, sql, tiers,
 };
 
 /// All routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let mut router = push().merge(questions()).merge(operations()).with_state(Arc::clone(&app));
-    router = router.merge(Router::from(openapi::page()));
+    let mut router = push().merge(questions()).merge(operations()).merge(page()).with_state(Arc::clone(&app));
     router = router.fallback(middleware::no_such_path).method_not_allowed_fallback(middleware::no_such_method);
     if !app.cors_origins.is_empty() {
         router = router.layer(middleware::cors(&app.cors_origins));
@@ -69,4 +68,12 @@ fn operations() -> Router<Arc<App>> {
         .route("/api/v1/quarantine", get(tiers::quarantine))
         .route("/api/v1/policies", get(policies::get))
         .route("/api/v1/policies/plan", post(policies::plan))
+}
+
+/// The browsable page, which is for people: the OpenAPI document does not list it.
+fn page() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/docs", get(documents::browse_here))
+        .route("/api/docs/", get(documents::browse))
+        .route("/api/docs/{*file}", get(documents::browse_file))
 }

@@ -49,7 +49,7 @@ pub(crate) async fn sql(
     headers: HeaderMap,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let kind = media::require(&headers, &["application/json", "text/plain", "application/sql", CURL_DEFAULT])?;
+    let kind = media::require(&headers, &["application/json", "text/plain", "application/sql", media::CURL_DEFAULT])?;
     let wanted = media::accept(&headers, &Encoding::MEDIA_TYPES)?;
     let body = app.bodies.read(&headers, request.into_body()).await?;
     let query = query_text(kind.as_deref(), &body.bytes)?;
@@ -64,13 +64,10 @@ pub(crate) async fn sql(
     Ok(response)
 }
 
-/// What `curl -d` says when nobody tells it the media type.
-const CURL_DEFAULT: &str = "application/x-www-form-urlencoded";
-
 /// JSON if it says so or looks so, else the query itself.
 fn query_text(kind: Option<&str>, body: &[u8]) -> Result<String, Problem> {
     let json = match kind {
-        Some(kind) if kind != CURL_DEFAULT => kind == "application/json",
+        Some(kind) if kind != media::CURL_DEFAULT => kind == "application/json",
         Some(_) | None => body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{'),
     };
     if json {

@@ -1,6 +1,7 @@
 //! The tier map and the quarantine, rendered for people and scripts.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::Json;
 use schemas::tier_map::{Form, Thresholds, TierMap};
@@ -9,18 +10,28 @@ use serde_json::{Value, json};
 
 use super::gate::Ready;
 use super::instant::rfc3339;
-use super::problem::Problem;
+use super::problem::{ARCHIVE_ADVICE, Problem};
 
-/// Who owns which time at which resolution, what is sealed and archived, and what each tier holds.
+/// How long the archive may take to say what it holds.
+const ARCHIVE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Who owns which time at which resolution, what is sealed and archived, and what each tier holds. While the archive is
+/// away `cold` is null, and `cold_unavailable` says so: the rest is wanted most then.
 #[utoipa::path(get, path = "/api/v1/tiers", tag = "operations", responses((status = 200, description = "The tier map")))]
 pub(crate) async fn get(Ready(parts): Ready) -> Result<Json<Value>, Problem> {
     let store = std::sync::Arc::clone(&parts.store);
     let local = parts.ingest_pool.run(move || (store.view(), store.inventory())).await;
-    let (view, inventory) = (local.0, local.1.map_err(|e| Problem::internal(&e))?);
-    let cold = parts.archive.inventory().await.map_err(|e| Problem::internal(&e))?;
+    let (view, inventory) = (local.0, local.1.map_err(|e| Problem::failed(&e))?);
     let mut shape = map_shape(view.map());
     shape["local"] = crate::commands::inspect::local_shape(&inventory);
-    shape["cold"] = crate::commands::inspect::cold_shape(&cold);
+    match tokio::time::timeout(ARCHIVE_PATIENCE, parts.archive.inventory()).await {
+        Ok(Ok(cold)) => shape["cold"] = crate::commands::inspect::cold_shape(&cold),
+        Ok(Err(error)) if !error.is_unavailable() => return Err(Problem::failed(&error)),
+        Ok(Err(_)) | Err(_) => {
+            shape["cold"] = Value::Null;
+            shape["cold_unavailable"] = json!(ARCHIVE_ADVICE);
+        }
+    }
     Ok(Json(shape))
 }
 

@@ -203,7 +203,7 @@ mod tests {
 
     /// What a server would understand.
     fn sent(workload: WorkloadName, protocol: ProtocolName) -> Vec<Point> {
-        let fleet = Fleet::new(workload, 3);
+        let fleet = Fleet::new(workload, None, 3);
         let mut host = fleet.host(11);
         let template = Template::new(protocol, &host, fleet.metrics());
         let mut draft = Draft::new(protocol);
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_host_of_the_benchmark_is_one_line() {
-        let fleet = Fleet::new(WorkloadName::CpuOnly, 1);
+        let fleet = Fleet::new(WorkloadName::CpuOnly, None, 1);
         let host = fleet.host(0);
         let mut draft = Draft::new(ProtocolName::Influx);
         draft.write(&Template::new(ProtocolName::Influx, &host, fleet.metrics()), &host, fleet.metrics(), TS_MS);

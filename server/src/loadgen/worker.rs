@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_source_makes_every_point_of_its_range_in_full_requests() {
-        let fleet = Arc::new(Fleet::new(WorkloadName::CpuOnly, 1));
+        let fleet = Arc::new(Fleet::new(WorkloadName::CpuOnly, None, 1));
         let mut source = Source::new(&fleet, 0..7, ProtocolName::Influx, 100, DurationMs::SECOND);
         source.set_range(TimestampMs(1_000_000), TimestampMs(1_005_500));
         let mut points = Vec::new();
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn prebuilt_requests_are_the_same_bytes() {
-        let fleet = Arc::new(Fleet::new(WorkloadName::Fleet, 1));
+        let fleet = Arc::new(Fleet::new(WorkloadName::Fleet, None, 1));
         let bodies = |prebuilt: bool| {
             let mut source = Source::new(&fleet, 0..3, ProtocolName::Json, 50, DurationMs::MINUTE);
             source.set_range(TimestampMs(0), TimestampMs(300_000));

@@ -48,11 +48,18 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    pub(super) fn new(workload: WorkloadName, seed: u64) -> Self {
-        let metrics = match workload {
-            WorkloadName::Fleet => host_metrics(),
+    /// `count` metrics a host: the first of the workload's, or all of them again and again, with a number; by default all
+    /// of them once.
+    pub(super) fn new(workload: WorkloadName, count: Option<u32>, seed: u64) -> Self {
+        let round = |round: usize| match workload {
+            WorkloadName::Fleet => host_metrics(round),
+            // These have no others: more is the same again.
             WorkloadName::CpuOnly => cpu_metrics(),
-            WorkloadName::RemoteWriteSeries => request_metrics(),
+            WorkloadName::RemoteWriteSeries => request_metrics(round),
+        };
+        let metrics = match count {
+            None => round(0),
+            Some(count) => (0..).flat_map(round).take(count as usize).collect(),
         };
         Self { workload, seed, metrics }
     }
@@ -195,7 +202,8 @@ fn cpu_metrics() -> Vec<Metric> {
     fields.iter().map(|field| metric("cpu", field, Kind::Walk { max: 100, step: 2 })).collect()
 }
 
-fn host_metrics() -> Vec<Metric> {
+/// The metrics of a host. Later rounds are further devices of the same kinds: `cpu2_usage`.
+fn host_metrics(round: usize) -> Vec<Metric> {
     let percent = Kind::Hundredths { max: 10_000, step: 150 };
     let slow = Kind::Hundredths { max: 10_000, step: 3 };
     let load = Kind::Hundredths { max: 3_200, step: 40 };
@@ -246,11 +254,15 @@ fn host_metrics() -> Vec<Metric> {
             ],
         ),
     ];
-    all.iter().flat_map(|(name, fields)| fields.iter().map(|(field, kind)| metric(name, field, *kind))).collect()
+    let numbered = |name: &str| if round == 0 { name.to_owned() } else { format!("{name}{}", round + 1) };
+    all.iter()
+        .map(|&(name, fields)| (numbered(name), fields))
+        .flat_map(|(name, fields)| fields.iter().map(move |(field, kind)| metric(&name, field, *kind)))
+        .collect()
 }
 
-/// Ten metrics with ten paths each.
-fn request_metrics() -> Vec<Metric> {
+/// Ten metrics with ten paths each; other paths in each round.
+fn request_metrics(round: usize) -> Vec<Metric> {
     let kinds = [Kind::Counter { rate: 500 }, Kind::Hundredths { max: 100_000, step: 300 }];
     let path = |path: usize, number: usize| Metric {
         measurement: format!("service{number:02}"),
@@ -258,7 +270,7 @@ fn request_metrics() -> Vec<Metric> {
         label: Some(("path", format!("/api/v1/resource-{path}"))),
         kind: kinds[number % 2],
     };
-    (0..10).flat_map(|number| (0..10).map(move |at| path(at, number))).collect()
+    (0..10).flat_map(|number| (0..10).map(move |at| path(10 * round + at, number))).collect()
 }
 
 fn metric(measurement: &str, field: &str, kind: Kind) -> Metric {
@@ -273,15 +285,35 @@ mod tests {
 
     #[test]
     fn workloads_have_the_size_that_help_promises() {
-        let sizes = ALL.map(|workload| Fleet::new(workload, 1).metrics().len());
+        let sizes = ALL.map(|workload| Fleet::new(workload, None, 1).metrics().len());
         assert_eq!(sizes, [30, 10, 100]);
-        assert_eq!(Fleet::new(WorkloadName::CpuOnly, 1).host(0).tags.len(), 10);
+        assert_eq!(Fleet::new(WorkloadName::CpuOnly, None, 1).host(0).tags.len(), 10);
+    }
+
+    #[test]
+    fn any_number_of_metrics_are_as_many_series() {
+        for workload in [WorkloadName::Fleet, WorkloadName::RemoteWriteSeries] {
+            let of = |count| {
+                let fleet = Fleet::new(workload, Some(count), 1);
+                fleet.metrics().iter().map(|metric| (metric.name(), metric.label.clone())).collect::<Vec<_>>()
+            };
+            let (few, many) = (of(7), of(1_234));
+            assert_eq!((few.len(), many.len()), (7, 1_234), "{workload:?}");
+            assert!(many.starts_with(&few), "{workload:?}");
+            let mut distinct = many;
+            distinct.sort();
+            distinct.dedup();
+            assert_eq!(distinct.len(), 1_234, "{workload:?}");
+        }
+        let names: Vec<String> =
+            Fleet::new(WorkloadName::Fleet, Some(61), 1).metrics().iter().map(Metric::name).collect();
+        assert_eq!([&names[0], &names[30], &names[60]], ["cpu_usage", "cpu2_usage", "cpu3_usage"]);
     }
 
     #[test]
     fn tags_are_sorted_as_remote_write_demands() {
         for workload in ALL {
-            let host = Fleet::new(workload, 1).host(7);
+            let host = Fleet::new(workload, None, 1).host(7);
             assert!(host.tags.is_sorted_by(|a, b| a.0 < b.0), "{workload:?}");
         }
     }
@@ -289,7 +321,7 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_values() {
         let levels = |seed: u64, number: u32| {
-            let fleet = Fleet::new(WorkloadName::Fleet, seed);
+            let fleet = Fleet::new(WorkloadName::Fleet, None, seed);
             let mut host = fleet.host(number);
             (0..100).for_each(|_| host.advance(fleet.metrics()));
             host.levels
@@ -301,7 +333,7 @@ mod tests {
 
     #[test]
     fn walks_stay_in_bounds_and_counters_reset_to_zero() {
-        let fleet = Fleet::new(WorkloadName::Fleet, 1);
+        let fleet = Fleet::new(WorkloadName::Fleet, None, 1);
         let mut host = fleet.host(0);
         let mut resets = 0;
         for _ in 0..100_000 {

@@ -63,7 +63,7 @@ fn is_of(row: &HourRow, values: &[f64]) -> bool {
         && row.max.to_bits() == most.to_bits()
 }
 
-/// Every data file below the tables is one that a commit names.
+/// Every file below the tables is one that a commit names, or the log's own.
 pub(super) fn holds_no_orphans(cold: &Path) -> anyhow::Result<()> {
     let orphans = delta::orphans(cold)?;
     ensure!(orphans.is_empty(), "{} files that no version names, such as {:?}", orphans.len(), orphans.first());

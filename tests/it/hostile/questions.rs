@@ -13,6 +13,12 @@ async fn unknown_paths_and_methods_are_told_apart() -> anyhow::Result<()> {
     for path in ["/nothing", "/api/v1/nothing", "/api/metrics/a/b", "/../etc/passwd", "/%00", "/problems/none"] {
         target.refuses(path, api.get(path, &[]), &[400, 404]).await?;
     }
+    for path in ["/api/metrics/%ff?metric=x", "/api/metrics/%c3%28?metric=x", "/problems/%ff", "/api/docs/%ff"] {
+        target.refuses(path, api.get(path, &[]), &[400]).await?;
+    }
+    for path in ["/api/docs/nosuch", "/api/docs/%2e%2e/%2e%2e/etc/passwd", "/api/docs/index.html%00"] {
+        target.refuses(path, api.get(path, &[]), &[404]).await?;
+    }
     for (method, path) in [
         (Method::DELETE, "/api/metrics"),
         (Method::PUT, "/api/v1/sql"),
@@ -100,7 +106,13 @@ async fn absurd_ranges_are_answered_or_refused_at_once() -> anyhow::Result<()> {
     let target = Target::start().await?;
     let now = now_ms();
     target.api.push_points("a", "cpu", &[(now - HOUR_MS, 1.0), (now, 2.0)]).await?;
-    let ranges = [("0", "now+1y"), ("0001-01-01T00:00:00Z", "now"), ("-100y", "now"), ("now", "now")];
+    let ranges = [
+        ("0", "253402300799"),
+        ("0", "9999-12-31T23:59:59Z"),
+        ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"),
+        ("-100y", "now"),
+        ("now", "now"),
+    ];
     for (from, to) in ranges {
         for granularity in ["raw", "1m", "1h", "1d", "auto"] {
             for fill in ["none", "null", "previous"] {

@@ -27,6 +27,8 @@ async fn sql_only_reads_and_only_our_tables() -> anyhow::Result<()> {
         format!("SELECT * FROM read_csv('{path}')"),
         format!("SELECT * FROM parquet_metadata('{path}')"),
         "SET datafusion.execution.batch_size = 1".to_owned(),
+        "SHOW ALL".to_owned(),
+        "SELECT * FROM information_schema.df_settings".to_owned(),
         "SELECT 1; SELECT 2".to_owned(),
         "SELEKT 1".to_owned(),
         "SELECT * FROM nowhere".to_owned(),

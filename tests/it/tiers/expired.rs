@@ -1,9 +1,10 @@
 //! What retention has dropped everywhere is answered by what is coarser, and said to be; never by silence.
 
-use kit::Question;
 use kit::oracle::Agg;
+use kit::{FaultRates, Question};
+use schemas::tier_map::{Form, Owner};
 use schemas::time::MINUTE_MS;
-use schemas::{DurationMs, PointBatch, Retention};
+use schemas::{DurationMs, PointBatch, Resolution, Retention};
 
 use super::asked::{metric, range};
 use super::given::{World, brief_retention, hour};
@@ -69,6 +70,41 @@ async fn what_overlays_the_last_raw_copy_is_counted_before_that_copy_goes() {
     world.ask(&minutes).await;
     world.kill().await;
     world.ask(&minutes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_raw_copy_waits_for_what_overlays_it() {
+    let mut world = scraped(-2, 0).await;
+    world.settle().await;
+    let (gauge, late) = (gauge(), hour(-2).start().0 + 3 * MINUTE_MS);
+    world.move_to(hour(20));
+    world.append(&[(&gauge, late, 5_000.0), (&gauge, late + 1, 1.0)]);
+    world.set_retention(briefest());
+    // The hour is to be sealed into the archive before its raw points go; the archive is away.
+    world.life().cold_store.set_rates(FaultRates::DOWN);
+    let failed = world.life().compactor.apply_retention().await.expect_err("nothing can be told to the archive");
+    world.life().cold_store.set_rates(FaultRates::NONE);
+    assert!(cold::is_store_away(&failed), "{failed:?}");
+    let owner = |world: &World| Form::ALL.map(|form| world.owner(form, Resolution::Raw, hour(-2)));
+    assert_eq!(owner(&world), [Owner::Cold; 2], "its late points are not sealed yet");
+    // A round finds it so again, and takes nothing from the tables either.
+    let report = world.retain().await;
+    assert_eq!((owner(&world), report.delta_files_removed), ([Owner::Cold; 2], 0));
+    let plan = world.life().compactor.plan_retention(&briefest()).await.expect("plans");
+    let held: Vec<_> = plan.drops.iter().filter_map(|drop| drop.held_back.as_deref()).collect();
+    assert!(held.iter().any(|why| why.contains("not sealed yet")), "{plan:?}");
+    let whole = range(hour(-2).start().0, hour(0).start().0);
+    world.ask(&Question::raw(metric("cpu_usage"), whole)).await;
+
+    // Then the hour is sealed as any other, and the next round goes on.
+    world.seal().await;
+    world.retain().await;
+    assert_eq!(owner(&world), [Owner::Expired; 2]);
+    for (_, agg) in Agg::ALL {
+        world.ask(&Question::buckets(metric("cpu_usage"), whole, DurationMs::HOUR, agg)).await;
+    }
+    world.kill().await;
+    world.ask(&Question::buckets(metric("cpu_usage"), whole, DurationMs::MINUTE, Agg::Max)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,8 @@ use cold::{Archive, ArchiveConfig};
 use compactor::plan::SealTiming;
 use compactor::{ArchiveReport, Compactor, RetentionReport, SealReport, Settings};
 use hot::{Store, StoreConfig};
-use kit::Oracle;
+use kit::{FaultRates, FaultStore, Oracle};
+use object_store::ObjectStore;
 use query::{Engine, QueryLimits};
 use runtime::{Clock, CpuPool, ManualClock};
 use schemas::tier_map::{Form, Owner};
@@ -64,6 +65,8 @@ pub(crate) struct World {
 pub(crate) struct Life {
     pub(crate) store: Arc<Store>,
     pub(crate) archive: Arc<Archive>,
+    /// What the archive lies on; it fails when it is told to.
+    pub(crate) cold_store: Arc<FaultStore>,
     pub(crate) compactor: Arc<Compactor>,
     pub(crate) engine: Arc<Engine>,
 }
@@ -104,7 +107,14 @@ impl World {
             node: "test".to_owned(),
             incarnation: store.incarnation().to_owned(),
         };
-        let archive = Box::pin(Archive::open_with(config, clock(), |store| store)).await.expect("the archive opens");
+        let mut disk = None;
+        let decorate = |store| {
+            let faulty = Arc::new(FaultStore::new(store, kit::seed(), FaultRates::NONE));
+            disk = Some(Arc::clone(&faulty));
+            faulty as Arc<dyn ObjectStore>
+        };
+        let archive = Box::pin(Archive::open_with(config, clock(), decorate)).await.expect("the archive opens");
+        let cold_store = disk.expect("the archive has a store");
         store.record_versions(archive.versions()).expect("versions are recorded");
         let settings =
             Settings { timing: SealTiming::default(), archive_every: DurationMs::HOUR, retention: self.retention };
@@ -112,7 +122,7 @@ impl World {
         let compactor = Compactor::new(store_of(), archive_of(), clock(), self.pool.clone(), settings);
         let limits = QueryLimits { timeout: Duration::from_secs(600), ..QueryLimits::default() };
         let engine = Engine::new(store_of(), archive_of(), self.pool.clone(), clock(), limits);
-        self.life = Some(Life { store, archive, compactor, engine });
+        self.life = Some(Life { store, archive, cold_store, compactor, engine });
     }
 
     pub(crate) fn life(&self) -> &Life {

@@ -124,7 +124,10 @@ impl<'a> Reader<'a> {
                 self.at = end;
                 Ok(())
             }
-            Some(_) | None => Err(self.malformed(&format!("a field of {len} bytes ends after its message"))),
+            Some(_) | None => {
+                let bytes = if len == 1 { "byte" } else { "bytes" };
+                Err(self.malformed(&format!("a field of {len} {bytes} ends after its message")))
+            }
         }
     }
 

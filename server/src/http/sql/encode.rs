@@ -1,19 +1,21 @@
 //! Record batches as JSON, NDJSON, CSV or an Arrow stream.
 //!
-//! Floats that JSON has no number for are words (`"NaN"`, `"+Inf"`, `"-Inf"`) as everywhere in the API; in CSV a
+//! Floats that JSON has no number for are words (`NaN`, `+Inf`, `-Inf`) as everywhere in the API, in CSV too, where a
 //! column of maps or lists is one field of JSON text.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, StringArray, StructArray};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, StringArray, StructArray};
 use arrow::csv;
-use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use arrow::json::writer::{EncoderFactory, JsonArray, LineDelimited, NullableEncoder};
 use arrow::json::{EncoderOptions, WriterBuilder};
 use arrow::record_batch::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
+use serde::Serialize;
 
 use crate::http::number::JsonFloat;
 
@@ -136,15 +138,44 @@ fn csv_text(batch: &RecordBatch, header: bool) -> Result<Bytes, ArrowError> {
 fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let (mut fields, mut columns): (Vec<FieldRef>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-        if field.data_type().is_nested() {
-            fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
-            columns.push(Arc::new(json_text(field, column)?));
-        } else {
-            fields.push(Arc::clone(field));
-            columns.push(Arc::clone(column));
+        let text = match field.data_type() {
+            nested if nested.is_nested() => Some(json_text(field, column)?),
+            DataType::Float64 => with_words::<Float64Type>(column)?,
+            DataType::Float32 => with_words::<Float32Type>(column)?,
+            _ => None,
+        };
+        match text {
+            Some(text) => {
+                fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
+                columns.push(Arc::new(text));
+            }
+            None => {
+                fields.push(Arc::clone(field));
+                columns.push(Arc::clone(column));
+            }
         }
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
+/// Floats as text, if some are infinite, which CSV's writer has other words for.
+fn with_words<F: ArrowPrimitiveType>(column: &ArrayRef) -> Result<Option<StringArray>, ArrowError>
+where
+    F::Native: Into<f64>,
+{
+    let floats = column.as_primitive::<F>();
+    if floats.iter().flatten().all(|value| !value.into().is_infinite()) {
+        return Ok(None);
+    }
+    let options = FormatOptions::default();
+    let others = ArrayFormatter::try_new(column, &options)?;
+    let text = (0..floats.len()).map(|row| {
+        floats.is_valid(row).then(|| {
+            let word = JsonFloat(floats.value(row).into()).word();
+            word.map_or_else(|| others.value(row).to_string(), str::to_owned)
+        })
+    });
+    Ok(Some(text.collect()))
 }
 
 /// Each value of a column as JSON.
@@ -171,17 +202,32 @@ impl EncoderFactory for FloatWords {
         array: &'a dyn Array,
         _: &'a EncoderOptions,
     ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
-        let Some(floats) = array.as_primitive_opt::<Float64Type>() else { return Ok(None) };
-        Ok(Some(NullableEncoder::new(Box::new(Floats(floats)), floats.nulls().cloned())))
+        Ok(floats::<Float64Type>(array).or_else(|| floats::<Float32Type>(array)))
     }
 }
 
-struct Floats<'a>(&'a Float64Array);
+fn floats<F: ArrowPrimitiveType>(array: &dyn Array) -> Option<NullableEncoder<'_>>
+where
+    F::Native: Into<f64> + Serialize,
+{
+    let floats = array.as_primitive_opt::<F>()?;
+    Some(NullableEncoder::new(Box::new(Floats(floats)), floats.nulls().cloned()))
+}
 
-impl arrow::json::Encoder for Floats<'_> {
+struct Floats<'a, F: ArrowPrimitiveType>(&'a PrimitiveArray<F>);
+
+impl<F: ArrowPrimitiveType> arrow::json::Encoder for Floats<'_, F>
+where
+    F::Native: Into<f64> + Serialize,
+{
     fn encode(&mut self, index: usize, out: &mut Vec<u8>) {
+        let value = self.0.value(index);
+        let written = match JsonFloat(value.into()).word() {
+            Some(word) => serde_json::to_writer(&mut *out, word),
+            None => serde_json::to_writer(&mut *out, &value),
+        };
         // Cannot fail: a float or a word, into memory.
-        if serde_json::to_writer(&mut *out, &JsonFloat(self.0.value(index))).is_err() {
+        if written.is_err() {
             out.extend_from_slice(b"null");
         }
     }
@@ -201,7 +247,7 @@ mod tests {
             labels.append(true).expect("one value a key");
         }
         let labels: ArrayRef = Arc::new(labels.finish());
-        let values: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.5), Some(f64::NAN)]));
+        let values: ArrayRef = Arc::new(PrimitiveArray::<Float64Type>::from(vec![Some(1.5), Some(f64::NAN)]));
         RecordBatch::try_from_iter_with_nullable([("labels", labels, false), ("value", values, true)]).expect("equal")
     }
 
@@ -239,6 +285,32 @@ mod tests {
         let row = "\"{\"\"host\"\":\"\"a\"\"}\",1.5\n";
         assert_eq!(text, format!("labels,value\n{row}\"{{\"\"host\"\":\"\"b\"\"}}\",NaN\n{row}"));
         assert_eq!(all(Encoding::Csv, &[]), "labels,value\n");
+    }
+
+    #[test]
+    fn floats_without_a_number_are_the_same_words_in_every_text() {
+        let odd = [Some(f64::INFINITY), Some(f64::NEG_INFINITY), Some(f64::NAN), None, Some(0.1), Some(-1e300)];
+        let short = [Some(f32::INFINITY), Some(f32::NEG_INFINITY), Some(f32::NAN), None, Some(0.1), Some(2.0)];
+        let columns: [(&str, ArrayRef); 2] = [
+            ("wide", Arc::new(PrimitiveArray::<Float64Type>::from_iter(odd))),
+            ("short", Arc::new(PrimitiveArray::<Float32Type>::from_iter(short))),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).expect("equal");
+        let text = |encoding| {
+            let mut encoder = Encoder::new(encoding, &batch.schema()).expect("encodes");
+            String::from_utf8(encoder.batch(&batch).expect("encodes").to_vec()).expect("text")
+        };
+        assert_eq!(text(Encoding::Csv), "wide,short\n+Inf,+Inf\n-Inf,-Inf\nNaN,NaN\n,\n0.1,0.1\n-1e300,2.0\n");
+        let rows = text(Encoding::Ndjson);
+        let expected = [
+            r#"{"wide":"+Inf","short":"+Inf"}"#,
+            r#"{"wide":"-Inf","short":"-Inf"}"#,
+            r#"{"wide":"NaN","short":"NaN"}"#,
+            r#"{"wide":null,"short":null}"#,
+            r#"{"wide":0.1,"short":0.1}"#,
+            r#"{"wide":-1e+300,"short":2.0}"#,
+        ];
+        assert!(rows.lines().eq(expected), "{rows}");
     }
 
     #[test]
