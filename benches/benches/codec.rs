@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use schemas::chunk::{ChunkDecoder, ChunkEncoder, read_header};
-use schemas::rollup::{Bucket, Moments, bucketize, fold_buckets, aggregate_by_bucket};
+use schemas::rollup::{Bucket, Moments, aggregate_by_bucket, bucketize, fold_buckets};
 use schemas::rollup_row::{decode_buckets, decode_moments, encode_buckets};
 use schemas::time::{BucketStart, DurationMs, HOUR_MS, TimestampMs};
 use schemas::{Points, sketch::Sketch};
@@ -153,9 +153,14 @@ fn chunks(criterion: &mut Criterion) {
                 for chunk in &chunks {
                     points.clear();
                     decoder.decode(chunk, &mut points).expect("valid");
-                    aggregate_by_bucket(&points.timestamps, &points.values, DurationMs::MINUTE, |_, moments: Moments| {
-                        total += moments.sum + moments.max;
-                    });
+                    aggregate_by_bucket(
+                        &points.timestamps,
+                        &points.values,
+                        DurationMs::MINUTE,
+                        |_, moments: Moments| {
+                            total += moments.sum + moments.max;
+                        },
+                    );
                 }
                 total
             });
@@ -167,9 +172,14 @@ fn chunks(criterion: &mut Criterion) {
                     points.clear();
                     minutes.clear();
                     decoder.decode(chunk, &mut points).expect("valid");
-                    aggregate_by_bucket(&points.timestamps, &points.values, DurationMs::MINUTE, |start, moments: Moments| {
-                        minutes.push((start, moments));
-                    });
+                    aggregate_by_bucket(
+                        &points.timestamps,
+                        &points.values,
+                        DurationMs::MINUTE,
+                        |start, moments: Moments| {
+                            minutes.push((start, moments));
+                        },
+                    );
                     black_box(&minutes);
                 }
             });

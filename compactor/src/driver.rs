@@ -3,7 +3,7 @@
 //! tick ─▶ seal due hours ─▶ archive round ─▶ retention round ─▶ merge and drop runs
 //!
 //! The admin actions (`flush_now`, `seal_now`, `archive_now`) are the same jobs without the waiting. A bad hour is
-//! quarantined with its reason, tried again after [`RETRY_QUARANTINED`], and holds back only itself. While the archive's
+//! quarantined with its reason, tried again later ([`Rounds`]), and holds back only itself. While the archive's
 //! object store is away, one hour a round finds it out; those that would only wait for the same are put off.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,15 +28,11 @@ use crate::order::{self, Turns};
 use crate::plan::{self, HourState, SealDecision, SealTiming};
 use crate::report::{ArchiveReport, FlushReport, HourFailure, RetentionPlan, RetentionReport, SealReport};
 use crate::retention::Retainer;
+use crate::rounds::Rounds;
 use crate::seal::{Sealed, Sealer};
 
 /// How often the driver looks.
 const TICK: Duration = Duration::from_secs(1);
-/// How often retention is applied.
-const RETENTION_EVERY: DurationMs = DurationMs::minutes(5);
-/// When a quarantined hour is tried again: at the next seal round from then on, or at an archive round of its own.
-const RETRY_QUARANTINED: DurationMs = DurationMs::minutes(5);
-
 /// What the driver is told.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -60,7 +56,7 @@ pub struct Compactor {
     retention: Mutex<Retention>,
     turns: Turns,
     late: Mutex<BTreeMap<Hour, Noticed>>,
-    last: Mutex<LastRounds>,
+    rounds: Mutex<Rounds>,
     metrics: Metrics,
 }
 
@@ -70,17 +66,6 @@ struct Noticed {
     first_seen: TimestampMs,
     last_change: TimestampMs,
     newest: Epoch,
-}
-
-#[derive(Debug, Default)]
-struct LastRounds {
-    archive: Option<TimestampMs>,
-    retention: Option<TimestampMs>,
-    failed: BTreeMap<Hour, TimestampMs>,
-    /// When the last archive round was, if an hour failed in it.
-    archive_failed: Option<TimestampMs>,
-    /// Orphans of an earlier life have been deleted from every table.
-    swept: bool,
 }
 
 impl Compactor {
@@ -106,7 +91,7 @@ impl Compactor {
             retention: Mutex::new(settings.retention),
             turns: Turns::default(),
             late: Mutex::default(),
-            last: Mutex::default(),
+            rounds: Mutex::default(),
             metrics: Metrics::default(),
         })
     }
@@ -124,17 +109,24 @@ impl Compactor {
         *self.retention.lock()
     }
 
-    /// Runs until `stop`. Failures are logged and tried again at a later tick.
+    /// Runs until `stop`. Failures, panics among them, are logged and tried again at the next tick.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut last_failure = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            if let Err(error) = self.tick(&stop).await {
-                tracing::error!(error = %Causes(&error), "background work failed; it will be tried again");
+            let failure = contained(Box::pin(self.tick(&stop))).await.err().map(|error| Causes(&error).to_string());
+            // What lasts (a full disk) is said once, not each second.
+            if failure != last_failure {
+                match &failure {
+                    Some(error) => tracing::error!(error, "background work failed; it is tried again each second"),
+                    None => tracing::info!("background work goes on"),
+                }
+                last_failure = failure;
             }
         }
     }
@@ -144,11 +136,12 @@ impl Compactor {
         if !due.is_empty() {
             self.seal_hours(due, stop).await;
         }
-        if self.archive_retry_is_due() || self.is_due(|last| &mut last.archive, self.archive_every) {
+        let due = self.rounds.lock().begin_due(self.archive_every, self.now());
+        if due.archive {
             self.archive_round(stop).await;
         }
         let mut retained = Ok(());
-        if self.is_due(|last| &mut last.retention, RETENTION_EVERY) {
+        if due.retention {
             retained = self.apply_retention().await.map(drop);
         }
         let turn = self.turns.runs.lock().await;
@@ -215,7 +208,7 @@ impl Compactor {
                 break;
             }
             if archive_away && self.is_sealed_into_the_archive(hour) {
-                self.last.lock().failed.insert(hour, self.now());
+                self.rounds.lock().failed(hour, self.now());
                 report.quarantined.push(HourFailure { hour, reason: "seal: put off, the archive is away".to_owned() });
                 continue;
             }
@@ -285,7 +278,7 @@ impl Compactor {
                 }
             }
         }
-        self.last.lock().archive_failed = (!report.quarantined.is_empty()).then(|| self.now());
+        self.rounds.lock().archive_ended(!report.quarantined.is_empty(), self.now());
         if !report.archived.is_empty() {
             self.sweep_once().await;
         }
@@ -297,11 +290,11 @@ impl Compactor {
     /// Deletes files that an earlier life of this process left behind in the archive. Only after a commit of ours to
     /// every table is it certain that a put in flight at the crash has lost.
     async fn sweep_once(&self) {
-        if self.last.lock().swept {
+        if self.rounds.lock().swept {
             return;
         }
         match self.archiver.archive.sweep().await {
-            Ok(report) => self.last.lock().swept = report.tables == ColdTable::ALL.len() as u64,
+            Ok(report) => self.rounds.lock().swept = report.tables == ColdTable::ALL.len() as u64,
             Err(error) => {
                 let error = Causes(&error);
                 tracing::warn!(%error, "orphan files could not be swept; tried again after the next commit");
@@ -320,8 +313,7 @@ impl Compactor {
     fn due_seals(&self) -> Vec<Hour> {
         let now = self.now();
         let decisions = plan::seals(&self.hour_states(), self.timing, now);
-        let last = self.last.lock();
-        let rested = |hour: &Hour| last.failed.get(hour).is_none_or(|&at| now >= at.plus(RETRY_QUARANTINED));
+        let rounds = self.rounds.lock();
         decisions
             .into_iter()
             .filter(|(_, decision)| match decision {
@@ -329,7 +321,7 @@ impl Compactor {
                 SealDecision::Wait { .. } | SealDecision::Keep => false,
             })
             .map(|(hour, _)| hour)
-            .filter(rested)
+            .filter(|hour| rounds.may_be_tried(*hour, now))
             .collect()
     }
 
@@ -364,13 +356,13 @@ impl Compactor {
         let reason = format!("{job}: {}", Causes(error));
         tracing::error!(%hour, job, error = %Causes(error), "hour set aside; the rest goes on");
         self.metrics.failures.inc();
-        self.last.lock().failed.insert(hour, self.now());
+        self.rounds.lock().failed(hour, self.now());
         self.record_quarantine(hour, Some(reason.clone())).await;
         HourFailure { hour, reason }
     }
 
     async fn release(&self, hour: Hour) {
-        self.last.lock().failed.remove(&hour);
+        self.rounds.lock().succeeded(hour);
         if self.store.view().map().quarantined.contains_key(&hour) {
             self.record_quarantine(hour, None).await;
         }
@@ -383,23 +375,6 @@ impl Compactor {
         }
         let quarantined = self.store.view().map().quarantined.len();
         self.metrics.quarantined.set(i64::try_from(quarantined).unwrap_or(i64::MAX));
-    }
-
-    fn archive_retry_is_due(&self) -> bool {
-        let now = self.now();
-        self.last.lock().archive_failed.is_some_and(|at| now >= at.plus(RETRY_QUARANTINED) || now < at)
-    }
-
-    fn is_due(&self, round: impl Fn(&mut LastRounds) -> &mut Option<TimestampMs>, every: DurationMs) -> bool {
-        let now = self.now();
-        let mut last = self.last.lock();
-        let slot = round(&mut last);
-        // A clock that jumped back must not stop the rounds.
-        let due = slot.is_none_or(|at| now >= at.plus(every) || now < at);
-        if due {
-            *slot = Some(now);
-        }
-        due
     }
 
     fn now(&self) -> TimestampMs {

@@ -18,6 +18,7 @@ pub mod order;
 pub mod plan;
 mod report;
 mod retention;
+mod rounds;
 mod seal;
 
 pub use driver::{Compactor, Settings};

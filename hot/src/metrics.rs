@@ -42,6 +42,7 @@ pub(crate) struct HotMetrics {
     overlaid_hours: Gauge<i64, AtomicI64>,
     series: Gauge<i64, AtomicI64>,
     index_bytes: Gauge<i64, AtomicI64>,
+    unwritable: Gauge<i64, AtomicI64>,
     rocksdb: RocksDbMetrics,
 }
 
@@ -80,6 +81,7 @@ impl HotMetrics {
             ("hot_overlaid_hours", "Hours with points newer than their base", &self.overlaid_hours),
             ("hot_series", "Series in the index", &self.series),
             ("hot_index_memory_bytes", "Memory of the index, estimated", &self.index_bytes),
+            ("hot_unwritable", "Whether points are refused since the data directory takes no writes", &self.unwritable),
         ];
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
@@ -104,6 +106,7 @@ impl HotMetrics {
         let index = core.index().stats();
         set(&self.series, index.series);
         set(&self.index_bytes, index.memory_bytes as u64);
+        set(&self.unwritable, u64::from(core.check_writable().is_err()));
         self.rocksdb.refresh(core.engine());
     }
 

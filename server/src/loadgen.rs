@@ -212,7 +212,7 @@ impl LoadgenArgs {
         let of_benchmark = Fleet::new(WorkloadName::CpuOnly, None, self.seed).metrics().len();
         ensure!(
             self.workload != WorkloadName::CpuOnly || fleet.metrics().len() == of_benchmark,
-            "--workload cpu-only has the {of_benchmark} metrics of the benchmark, no fewer and no more: leave --metrics out"
+            "--workload cpu-only has the {of_benchmark} metrics of the benchmark, no more and no fewer: leave out --metrics"
         );
         Ok(fleet)
     }

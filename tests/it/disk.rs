@@ -92,7 +92,6 @@ async fn wait_until_ready(api: &Api) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "a test that is skipped must be seen")]
 async fn a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing() -> anyhow::Result<()> {
     let mut server = Server::start().await?;
     let pid = server.pid().context("the server runs")?;
@@ -129,6 +128,8 @@ async fn a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing() -> a
         let told = refusal_of(api.get(path, &[]).send().await?).await?;
         ensure!(told.status == 503 && told.body.contains("make room"), "{path}: {told:?}");
     }
+    let metrics = api.get("/metrics", &[]).send().await?.text().await?;
+    ensure!(metrics.contains("\nthermocline_hot_unwritable 1\n"), "{metrics}");
     // More than once: what fails half-way must not stand in the way later.
     for _ in 0..2 {
         let told = refusal_of(api.post("/api/v1/admin/flush").send().await?).await?;

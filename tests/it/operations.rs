@@ -147,3 +147,32 @@ async fn commands_exit_as_scripts_expect() -> anyhow::Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn what_check_finds_is_what_serve_refuses() -> anyhow::Result<()> {
+    let server = Server::start().await?;
+    let program = program(&server)?;
+    let file = server.home().join("wrong.yml").display().to_string();
+    for yaml in [
+        "object_store: { url: 'ftp://x/y' }\n",
+        "object_store: { url: 's3://bucket', options: { endpiont: x } }\n",
+        "object_store: { options: { region: x } }\n",
+        "log: { level: a=b=c }\n",
+        "log: { level: loud }\n",
+        "limits: { body: 0 }\n",
+        "limits: { query_points: 0 }\n",
+    ] {
+        std::fs::write(&file, yaml)?;
+        let checked = run(&program, &["check", "config", &file]).await?;
+        let served = run(&program, &["serve", "--config", &file, "--listen", "127.0.0.1:0"]).await?;
+        ensure!(checked.status.code() == Some(1) && served.status.code() == Some(1), "{yaml}");
+        ensure!(text(&served.stderr) == format!("thermocline: {}", text(&checked.stdout)), "{yaml}");
+    }
+    // A variable is laid over the file by both.
+    std::fs::write(&file, "object_store: { options: { region: x } }\n")?;
+    let mut check = Command::new(&program);
+    check.args(["check", "config", &file]).env("THERMOCLINE_OBJECT_STORE", "s3://bucket/prefix");
+    let checked = check.output().await?;
+    ensure!(checked.status.success(), "{}", text(&checked.stdout));
+    Ok(())
+}

@@ -122,12 +122,13 @@ pub(crate) fn sweep(directory: &Path) -> Result<Swept> {
             let (kind, path) = (entry.file_type().map_err(|e| at(&entry.path(), e))?, entry.path());
             if kind.is_dir() {
                 directories.push(path);
-            } else if kind.is_file() && is_staging_name(&entry.file_name()) {
-                if let Some(bytes) = remove_if_dead(&path).map_err(|e| at(&path, e))? {
-                    tracing::info!(path = %path.display(), bytes, "removed what a dead writer left half written");
-                    swept.files += 1;
-                    swept.bytes += bytes;
-                }
+            } else if kind.is_file()
+                && is_staging_name(&entry.file_name())
+                && let Some(bytes) = remove_if_dead(&path).map_err(|e| at(&path, e))?
+            {
+                tracing::info!(path = %path.display(), bytes, "removed what a dead writer left half written");
+                swept.files += 1;
+                swept.bytes += bytes;
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What one bucket of one series becomes on its way through a query.
 
+use std::cmp::Ordering;
+
 use hot::{HotError, ScanStats, View};
 use schemas::points::is_stale;
 use schemas::rollup::{Aggregate, Bucket, Moments, Rollup, Totals, aggregate_by_bucket, bucketize};
@@ -64,7 +66,9 @@ pub(crate) trait RowSummary: Summary {
 fn value_of(row: &impl RowSummary, agg: Agg, start: i64, width: i64) -> Option<(f64, f64)> {
     let moments = row.moments();
     let exact = match agg {
-        Agg::Avg | Agg::Min | Agg::Max | Agg::Sum | Agg::Count => return Totals::of_moments(moments).value(agg, start, width),
+        Agg::Avg | Agg::Min | Agg::Max | Agg::Sum | Agg::Count => {
+            return Totals::of_moments(moments).value(agg, start, width);
+        }
         _ if moments.count == 0 => None,
         Agg::First => Some(moments.first),
         Agg::Last => Some(moments.last),
@@ -99,7 +103,8 @@ impl Partial for Totals {
 /// Answers what [`Agg::is_of_totals`] says; has no value for the others.
 impl Summary for Totals {
     fn join(&mut self, other: &Self) {
-        *self = self.combine(other);
+        let (min, max) = (lesser(self.min, other.min), greater(self.max, other.max));
+        *self = Self { min, max, ..self.combine(other) };
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a count of samples is far below 2^53")]
@@ -168,8 +173,8 @@ impl RowSummary for Moments {
 }
 
 /// The moments of two series together. Count, sum, min and max are those of all points; first and last are by time,
-/// and where two series have the same time, the lesser is first and the greater last, so that order plays no part.
-/// Resets are a series' own and have no meaning here.
+/// and where two series have the same time, the lesser is first and the greater last, so that order plays no part; nor
+/// does it for the extremes, as −0 is less than 0. Resets are a series' own and have no meaning here.
 fn joined(a: &Moments, b: &Moments) -> Moments {
     match (a.count, b.count) {
         (_, 0) => return *a,
@@ -181,7 +186,24 @@ fn joined(a: &Moments, b: &Moments) -> Moments {
     let last = if (a.last_ts, OrderedFloat(a.last)) >= (b.last_ts, OrderedFloat(b.last)) { a } else { b };
     (both.first_ts, both.first) = (first.first_ts, first.first);
     (both.last_ts, both.last) = (last.last_ts, last.last);
+    (both.min, both.max) = (lesser(a.min, b.min), greater(a.max, b.max));
     both
+}
+
+/// The lesser of two series' minima; NaN only if both are.
+fn lesser(a: f64, b: f64) -> f64 {
+    let first = match a.partial_cmp(&b) {
+        Some(Ordering::Less) => true,
+        Some(Ordering::Equal) => a.is_sign_negative(),
+        Some(Ordering::Greater) => false,
+        None => b.is_nan(),
+    };
+    if first { a } else { b }
+}
+
+/// The greater of two series' maxima; NaN only if both are.
+fn greater(a: f64, b: f64) -> f64 {
+    -lesser(-a, -b)
 }
 
 /// Floats in IEEE 754 total order.
@@ -194,7 +216,7 @@ impl PartialEq for OrderedFloat {
 }
 
 impl PartialOrd for OrderedFloat {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.0.total_cmp(&other.0))
     }
 }
@@ -309,6 +331,16 @@ mod tests {
             assert_eq!((both.count, both.sum, both.min, both.max), (4, 21.0, 2.0, 9.0));
             assert_eq!((both.first_ts, both.first, both.last_ts, both.last), (1, 2.0, 5, 7.0));
         }
+        let signed = |value: f64| Moments::from_points(&[1], &[value]);
+        for (a, b) in [(0.0, -0.0), (-0.0, 0.0)] {
+            let both = joined(&signed(a), &signed(b));
+            let mut totals = Totals::of_value(a);
+            totals.join(&Totals::of_value(b));
+            for (min, max) in [(both.min, both.max), (totals.min, totals.max)] {
+                assert!(min.is_sign_negative() && max.is_sign_positive(), "−0 is the least, 0 the greatest");
+            }
+        }
+        assert_eq!(lesser(f64::NAN, 1.0).to_bits(), greater(1.0, f64::NAN).to_bits());
         assert_eq!(joined(&Moments::EMPTY, &a), a);
         assert_eq!(joined(&a, &Moments::EMPTY), a);
     }

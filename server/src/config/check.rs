@@ -71,7 +71,14 @@ impl Config {
         let ObjectStore { url, options } = &self.object_store;
         let by_default = cold_dir(&self.data_dir).display().to_string();
         let place = if url.value.is_empty() { &by_default } else { &url.value };
-        cold::check_location(place, options).map_err(|e| ConfigError::at(Some(url.referenced), e.to_string()))
+        cold::check_location(place, options).map_err(|error| {
+            let what = match error {
+                // Without the URL, which may have come from the environment.
+                cold::ColdError::Config { problem, .. } => format!("object_store: {problem}"),
+                other => other.to_string(),
+            };
+            ConfigError::at(Some(url.referenced), what)
+        })
     }
 
     fn check_retention(&self) -> Result<(), ConfigError> {

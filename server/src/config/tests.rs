@@ -149,8 +149,18 @@ fn a_reload_applies_retention_and_names_what_needs_a_restart() {
 #[test]
 fn an_error_never_shows_a_secret_from_the_environment() {
     let environment = HashMap::from([("KEY".to_owned(), "hunter2".to_owned())]);
-    let error = from_text("limits:\n  body: ${KEY}\n", environment).expect_err("not a size");
-    assert!(!error.to_string().contains("hunter2"), "{error}");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("thermocline.yml");
+    for text in [
+        "limits:\n  body: ${KEY}\n",
+        "log: { level: '${KEY}=x=y' }\n",
+        "log:\n  level: ${KEY}\n",
+        "object_store:\n  url: ftp://${KEY}\n",
+    ] {
+        std::fs::write(&file, text).expect("written");
+        let error = from_file(Some(&file), &Overrides::default(), environment.clone()).expect_err(text);
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
 }
 
 #[test]

@@ -202,8 +202,8 @@ mod tests {
     type Point = (Vec<(String, String)>, i64, u64);
 
     /// What a server would understand.
-    fn sent(workload: WorkloadName, protocol: ProtocolName) -> Vec<Point> {
-        let fleet = Fleet::new(workload, None, 3);
+    fn sent(workload: WorkloadName, metrics: Option<u32>, protocol: ProtocolName) -> Vec<Point> {
+        let fleet = Fleet::new(workload, metrics, 3);
         let mut host = fleet.host(11);
         let template = Template::new(protocol, &host, fleet.metrics());
         let mut draft = Draft::new(protocol);
@@ -238,10 +238,16 @@ mod tests {
 
     #[test]
     fn all_protocols_send_the_same_points() {
-        for workload in [WorkloadName::Fleet, WorkloadName::CpuOnly, WorkloadName::RemoteWriteSeries] {
-            let reference = sent(workload, ProtocolName::RemoteWrite);
-            assert_eq!(sent(workload, ProtocolName::Influx), reference, "{workload:?}");
-            assert_eq!(sent(workload, ProtocolName::Json), reference, "{workload:?}");
+        for (workload, metrics) in [
+            (WorkloadName::Fleet, None),
+            (WorkloadName::Fleet, Some(77)),
+            (WorkloadName::CpuOnly, None),
+            (WorkloadName::RemoteWriteSeries, None),
+            (WorkloadName::RemoteWriteSeries, Some(105)),
+        ] {
+            let reference = sent(workload, metrics, ProtocolName::RemoteWrite);
+            assert_eq!(sent(workload, metrics, ProtocolName::Influx), reference, "{workload:?}");
+            assert_eq!(sent(workload, metrics, ProtocolName::Json), reference, "{workload:?}");
         }
     }
 

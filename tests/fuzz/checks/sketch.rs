@@ -45,7 +45,9 @@ fn columns(bytes: &[u8]) -> Option<(SketchParts, u64)> {
     let (&[scale, nan_count, zero_count, negative], bins) = bytes.split_first_chunk::<4>()?;
     let bins: Vec<(i32, i64)> = bins
         .chunks_exact(6)
-        .map(|bin| (i32::from_le_bytes([bin[0], bin[1], bin[2], bin[3]]), i64::from(i16::from_le_bytes([bin[4], bin[5]]))))
+        .map(|bin| {
+            (i32::from_le_bytes([bin[0], bin[1], bin[2], bin[3]]), i64::from(i16::from_le_bytes([bin[4], bin[5]])))
+        })
         .collect();
     let (negative, positive) = bins.split_at(usize::from(negative).min(bins.len()));
     let (idx, cnt) = positive.iter().copied().unzip();

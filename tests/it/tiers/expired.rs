@@ -76,8 +76,9 @@ async fn what_overlays_the_last_raw_copy_is_counted_before_that_copy_goes() {
 async fn the_last_raw_copy_waits_for_what_overlays_it() {
     let mut world = scraped(-2, 0).await;
     world.settle().await;
-    let (gauge, late) = (gauge(), hour(-2).start().0 + 3 * MINUTE_MS);
     world.move_to(hour(20));
+    world.retain().await;
+    let (gauge, late) = (gauge(), hour(-2).start().0 + 3 * MINUTE_MS);
     world.append(&[(&gauge, late, 5_000.0), (&gauge, late + 1, 1.0)]);
     world.set_retention(briefest());
     // The hour is to be sealed into the archive before its raw points go; the archive is away.

@@ -261,6 +261,9 @@ fn of_bucket(members: &[&BTreeMap<i64, f64>], start: i64, width: i64, question: 
         (Some(group_agg), _) => combine(group_agg, &each().collect::<Vec<_>>()),
         // The rate of a group is the sum of its series' rates; resets are a series' own.
         (None, Agg::Rate | Agg::Increase) => combine(GroupAgg::Sum, &each().collect::<Vec<_>>()),
+        // Which of two series' equal extremes is the earlier, nobody knows any more: −0 is below 0.
+        (None, Agg::Min) => combine(GroupAgg::Min, &each().collect::<Vec<_>>()),
+        (None, Agg::Max) => combine(GroupAgg::Max, &each().collect::<Vec<_>>()),
         (None, agg) => {
             let mut together: Vec<(i64, f64)> = members.iter().flat_map(|points| points_of(points)).collect();
             together.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));

@@ -159,7 +159,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
         "detail": text("What is wrong with this request"),
         "errors": {
             "type": "array", "items": {},
-            "description": "Single things that are wrong (pushes: `{\"index\", \"reason\"}`, the first 20), or what would be possible",
+            "description": "Single things that are wrong (of a push: the first 20, with `index` and `reason`), or what is possible",
         },
     });
     let series = json!({

@@ -41,10 +41,22 @@ pub(super) fn combine(group_agg: GroupAgg, values: &[Expected]) -> Option<Expect
     Some(match group_agg {
         GroupAgg::Sum => loosened(added(&plain), 1.0),
         GroupAgg::Avg => loosened(averaged(added(&plain), values.len()), count),
-        GroupAgg::Min => loosened(Expected::exact(least(&plain)), 1.0),
-        GroupAgg::Max => loosened(Expected::exact(greatest(&plain)), 1.0),
+        GroupAgg::Min => loosened(Expected::exact(least(&ascending(plain))), 1.0),
+        GroupAgg::Max => loosened(Expected::exact(greatest(&descending(plain))), 1.0),
         GroupAgg::Count => Expected::exact(count),
     })
+}
+
+/// So that the first of equals is −0, not 0.
+fn ascending(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// So that the first of equals is 0, not −0.
+fn descending(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(|a, b| b.total_cmp(a));
+    values
 }
 
 #[expect(clippy::cast_precision_loss, reason = "tests hold far fewer than 2^53 points")]
