@@ -1,5 +1,6 @@
 //! What is due, decided without touching the store.
 
+use schemas::object_path::partition_start;
 use schemas::tier_map::{ColdTable, Form, Thresholds};
 use schemas::{DurationMs, Epoch, Hour, Resolution, Retention, RetentionClass, TimestampMs};
 
@@ -105,6 +106,13 @@ fn cold_duration(retention: &Retention, resolution: Resolution) -> DurationMs {
     }
 }
 
+/// From which hour on Delta keeps a resolution. Partitions go whole, and no hour is denied that is still stored, so it is
+/// the first hour of a partition.
+fn cold_kept_from(retention: &Retention, resolution: Resolution, now: TimestampMs) -> Hour {
+    let hour = Hour::containing(now.minus(cold_duration(retention, resolution)));
+    partition_start(ColdTable::of(resolution), hour.day()).hours().start
+}
+
 /// The durations of the Delta tables that hold data.
 pub fn cold_durations(retention: &Retention) -> [(ColdTable, DurationMs); 3] {
     Resolution::ALL.map(|resolution| (ColdTable::of(resolution), cold_duration(retention, resolution)))
@@ -117,7 +125,7 @@ pub fn wanted_thresholds(retention: &Retention, now: TimestampMs) -> Vec<Wanted>
         for resolution in Resolution::ALL {
             let keep = local_duration(retention, form, resolution);
             let hot_lo = Hour::containing(now.minus(keep));
-            let cold_lo = Hour::containing(now.minus(cold_duration(retention, resolution))).min(hot_lo);
+            let cold_lo = cold_kept_from(retention, resolution, now).min(hot_lo);
             let thresholds = Thresholds { hot_lo, cold_lo };
             wanted.push(Wanted { class: RetentionClass::DEFAULT, form, resolution, thresholds, keep });
         }
@@ -199,6 +207,20 @@ mod tests {
         assert_eq!(hot_lo(Form::Raw, Resolution::Raw), Hour(100_000 - 7 * 24));
         assert_eq!(hot_lo(Form::Raw1m, Resolution::Raw), Hour(100_000 - 30 * 24));
         assert_eq!(hot_lo(Form::Raw1m, Resolution::Raw), hot_lo(Form::Raw1m, Resolution::Minute));
+    }
+
+    #[test]
+    fn cold_begins_with_a_partition() {
+        // The fourth hour of 21 November 2026.
+        let now = TimestampMs(1_795_230_000_000);
+        let keep =
+            Retention { cold_raw: DurationMs::days(40), cold_rollup_1h: DurationMs::days(40), ..Retention::default() };
+        let cold_lo = |resolution| {
+            let found = wanted_thresholds(&keep, now).into_iter().find(|w| w.resolution == resolution);
+            found.expect("every resolution has one").thresholds.cold_lo.to_string()
+        };
+        assert_eq!(cold_lo(Resolution::Raw), "2026-10-12T00", "days");
+        assert_eq!(cold_lo(Resolution::Hour), "2026-10-01T00", "months");
     }
 
     #[test]

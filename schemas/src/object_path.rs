@@ -144,7 +144,7 @@ impl PartitionDir {
     /// The partition of `table` that holds `hour`; `None` for the table of series, which has none.
     pub fn of(table: ColdTable, hour: Hour, class: RetentionClass) -> Option<Self> {
         let column = partition_column(table)?;
-        let first_day = if column == "month" { first_of_month(hour.day()) } else { hour.day() };
+        let first_day = partition_start(table, hour.day());
         Some(Self { column, first_day, class })
     }
 
@@ -202,6 +202,11 @@ fn parse_hour(text: &str) -> Option<Hour> {
     let (day, hour) = text.split_once('T')?;
     let of_day: u32 = hour.parse().ok().filter(|hour| *hour < 24)?;
     Some(Hour(parse_day(day)?.0.checked_mul(24)?.checked_add(of_day)?))
+}
+
+/// First day of a table's partition that holds a day.
+pub fn partition_start(table: ColdTable, day: Day) -> Day {
+    if partition_column(table) == Some("month") { first_of_month(day) } else { day }
 }
 
 fn first_of_month(day: Day) -> Day {
