@@ -178,6 +178,11 @@ impl Compactor {
         self.retainer.plan(retention, self.now()).await
     }
 
+    /// When retention is applied next by itself.
+    pub fn next_retention(&self) -> TimestampMs {
+        self.rounds.lock().next_retention(self.now())
+    }
+
     /// Drops what the durations no longer keep and DROP-1 allows.
     pub async fn apply_retention(&self) -> Result<RetentionReport, CompactorError> {
         let _turn = self.turns.retention.lock().await;

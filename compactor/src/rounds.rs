@@ -36,6 +36,11 @@ impl Rounds {
         Due { archive, retention: begin(&mut self.retention, RETENTION_EVERY, now) }
     }
 
+    /// When retention is applied next.
+    pub(crate) fn next_retention(&self, now: TimestampMs) -> TimestampMs {
+        self.retention.map_or(now, |last| last.plus(RETENTION_EVERY).max(now))
+    }
+
     pub(crate) fn archive_ended(&mut self, with_failures: bool, now: TimestampMs) {
         self.archive_failed = with_failures.then_some(now);
     }

@@ -72,6 +72,8 @@ fn bring_back((cold, away): &(PathBuf, PathBuf)) -> anyhow::Result<()> {
 
 async fn plan(api: &Api, durations: &Value) -> anyhow::Result<Vec<Value>> {
     let answer = json_of(api.post("/api/v1/policies/plan").json(durations).send().await?).await?;
+    let at = answer["at"].as_str().with_context(|| format!("no time in {answer}"))?;
+    ensure!(at.ends_with('Z') && at.len() >= 20, "{at}");
     answer["drops"].as_array().cloned().with_context(|| format!("no drops in {answer}"))
 }
 

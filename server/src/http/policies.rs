@@ -36,7 +36,7 @@ fn durations(retention: &Retention) -> Map<String, Value> {
 /// A dry run: what would go under the durations in the body (those not named stay as they are), and when.
 #[utoipa::path(post, path = "/api/v1/policies/plan", tag = "operations",
     request_body(content = Value, description = "For example `{\"hot.raw\": \"3d\"}`; empty for the durations in force"),
-    responses((status = 200, description = "Series, points and bytes that would go, by tier"),
+    responses((status = 200, description = "`at`: when retention is applied next; `drops`: series, points and bytes that would go then, by tier"),
         (status = 400, description = "A duration is wrong"),
         (status = 503, description = "The archive cannot be reached")))]
 pub(crate) async fn plan(
@@ -50,7 +50,8 @@ pub(crate) async fn plan(
     let retention = retention_of_json(&body.bytes, parts.compactor.retention()).map_err(Problem::bad_request)?;
     let plan = parts.compactor.plan_retention(&retention).await.map_err(|e| Problem::failed(&e))?;
     let drops: Vec<Value> = plan.drops.iter().map(drop_shape).collect();
-    Ok(Json(json!({ "retention": durations(&retention), "drops": drops })))
+    let at = rfc3339(parts.compactor.next_retention());
+    Ok(Json(json!({ "retention": durations(&retention), "at": at, "drops": drops })))
 }
 
 /// One thing that retention would do, or did.
