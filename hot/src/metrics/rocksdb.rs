@@ -38,7 +38,11 @@ impl RocksDbMetrics {
                 "Bytes that compactions are yet to rewrite, estimated",
                 &self.pending_compaction_bytes,
             ),
-            ("rocksdb_block_cache_usage_bytes", "Blocks in the cache of all families", &self.cache_bytes),
+            (
+                "rocksdb_block_cache_usage_bytes",
+                "Blocks in the cache that the families of points and rollups share",
+                &self.cache_bytes,
+            ),
             ("rocksdb_block_cache_capacity_bytes", "What this cache may hold", &self.cache_capacity_bytes),
             ("rocksdb_writes_slowed", "Whether RocksDB slows writes down (1) or not (0)", &self.writes_slowed),
             ("rocksdb_writes_stopped", "Whether RocksDB takes no writes (1) or does (0)", &self.writes_stopped),
