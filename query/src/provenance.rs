@@ -180,12 +180,18 @@ impl ProvenanceCollector {
         }));
     }
 
+    /// What is known before anything is read: the tiers that will be asked, not those that gave data.
+    pub fn planned(&self) -> Provenance {
+        let planned = self.snapshot();
+        Provenance { tiers: tiers_of(&*self.told.lock()), ..planned }
+    }
+
     /// What can be said so far; the whole truth once everything is read.
     pub fn snapshot(&self) -> Provenance {
         let told: Vec<Told> = self.told.lock().iter().copied().collect();
         let mut tiers = self.tally.tiers_met();
         if tiers.is_empty() {
-            tiers = TIERS.into_iter().filter(|&tier| told.iter().any(|t| t.tier == Some(tier))).collect();
+            tiers = tiers_of(&told);
         }
         let coarsest = told.iter().filter(|t| t.tier.is_some()).map(|t| t.width).max().unwrap_or(DurationMs(1));
         let error = f64::from_bits(self.tally.quantile_error.load(Ordering::Relaxed));
@@ -217,6 +223,10 @@ impl Told {
             complete: self.exact,
         }
     }
+}
+
+fn tiers_of<'a>(told: impl IntoIterator<Item = &'a Told> + Copy) -> Vec<Tier> {
+    TIERS.into_iter().filter(|&tier| told.into_iter().any(|t| t.tier == Some(tier))).collect()
 }
 
 /// Joins what touches and says the same; bounds the number.
@@ -269,6 +279,9 @@ mod tests {
         assert!(told.complete);
         assert_eq!((told.resolution, told.data_version, told.quantile_error), ("1m", 3, None));
         assert_eq!(told.tiers, [Tier::Warm, Tier::Cold], "of an empty answer, those that would have given data");
+        collector.tally.met(Tier::Cold);
+        assert_eq!(collector.snapshot().tiers, [Tier::Cold]);
+        assert_eq!(collector.planned().tiers, [Tier::Warm, Tier::Cold]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use runtime::{Clock, CpuPool};
 use schemas::tier_map::DeltaVersions;
 
@@ -34,6 +34,7 @@ pub(crate) async fn assemble(config: &Config, app: &App, clock: Arc<dyn Clock>) 
     let store = store(config, Arc::clone(&clock)).await?;
     app.gate.waiting_for("the archive to open its tables");
     let archive = archive(config, store.incarnation()).await?;
+    check_not_older(&store.view(), &archive).await?;
     record_versions(&store, archive.versions()).await?;
 
     let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
@@ -112,6 +113,24 @@ async fn archive(config: &Config, incarnation: &str) -> anyhow::Result<Arc<cold:
 fn default_node(incarnation: &str) -> String {
     let short: String = incarnation.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
     format!("node-{}", short.to_ascii_lowercase())
+}
+
+/// Refuses a data directory that is an older copy of itself: its epochs would name other points than those that the
+/// archive has under the same numbers, and what arrives now would be taken for archived.
+async fn check_not_older(view: &hot::View, archive: &cold::Archive) -> anyhow::Result<()> {
+    let hours = archive.archived_hours().await.context("reading which hours are archived")?;
+    let Some((&(_, _, hour), &through)) = hours.iter().max_by_key(|(_, through)| **through) else { return Ok(()) };
+    let (known, url) = (view.checkpoint(), archive.url());
+    if through <= known {
+        return Ok(());
+    }
+    bail!(
+        "the data directory is older than its archive: {url} has hour {hour} through epoch {through}, the directory \
+         knows epochs up to {known}. Is it a copy from a backup? Start with the newest copy of the directory, or with \
+         an empty one and another object_store.url; the tables at {url} stay as they are",
+        through = through.0,
+        known = known.0,
+    );
 }
 
 /// The store publishes a map that speaks of the tables as they are now.

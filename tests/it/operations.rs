@@ -86,6 +86,40 @@ async fn sigterm_ends_a_server_cleanly_with_everything_on_disk() -> anyhow::Resu
 }
 
 #[tokio::test]
+async fn an_older_copy_of_a_data_directory_is_refused() -> anyhow::Result<()> {
+    let mut server = Server::start().await?;
+    let old = hour_of(now_ms()) - 5 * HOUR_MS;
+    Api::of(&server).push_points("a", "m", &[(old, 1.0)]).await?;
+    Api::of(&server).seal_and_archive().await?;
+    server.terminate().await?;
+    let (hot, copy, newest) =
+        (server.data_dir().join("hot"), server.home().join("backup"), server.home().join("newest"));
+    let copied = run("cp".as_ref(), &["-r", path(&hot)?, path(&copy)?]).await?;
+    ensure!(copied.status.success(), "{}", text(&copied.stderr));
+    server.restart().await?;
+    Api::of(&server).push_points("a", "m", &[(old + HOUR_MS, 2.0)]).await?;
+    Api::of(&server).seal_and_archive().await?;
+    server.terminate().await?;
+
+    std::fs::rename(&hot, &newest)?;
+    std::fs::rename(&copy, &hot)?;
+    let refused = server.restart().await.expect_err("its epochs are not those of the archive");
+    let told = format!("{refused:#}");
+    ensure!(told.contains("older than its archive") && told.contains("object_store.url"), "{told}");
+
+    std::fs::rename(&hot, &copy)?;
+    std::fs::rename(&newest, &hot)?;
+    server.restart().await?;
+    let points = Api::of(&server).raw("a", "m", old, old + 2 * HOUR_MS).await?;
+    ensure!(points == [(old, 1.0), (old + HOUR_MS, 2.0)], "{points:?}");
+    Ok(())
+}
+
+fn path(path: &std::path::Path) -> anyhow::Result<&str> {
+    path.to_str().context("UTF-8")
+}
+
+#[tokio::test]
 async fn a_server_whose_listener_dies_ends_with_an_error_and_everything_on_disk() -> anyhow::Result<()> {
     const FATAL: u32 = 300;
     let failpoints = format!("server.listener.accepted={FATAL}");

@@ -24,7 +24,7 @@ pub struct SqlAnswer {
     pub schema: SchemaRef,
     /// Errors convert into [`QueryError`].
     pub stream: SendableRecordBatchStream,
-    /// Whole once the stream has ended.
+    /// `planned()` is true from the start; `snapshot()` is whole once the stream has ended.
     pub provenance: Arc<ProvenanceCollector>,
 }
 

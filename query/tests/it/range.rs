@@ -191,7 +191,6 @@ async fn what_retention_dropped_is_answered_by_coarser_data_and_flagged() {
     given.points(&cpu("a"), rising(26, 28, 10_000));
     given.sealed().await;
     given.archived().await;
-    let day = DurationMs::days(1);
     let hour = DurationMs::HOUR;
     let mut retention = Retention { hot_raw: hour, warm_rollup_1m: hour, warm_rollup_1h: hour, ..Retention::default() };
     retention.cold_raw = hour;
@@ -210,7 +209,9 @@ async fn what_retention_dropped_is_answered_by_coarser_data_and_flagged() {
     let answer = given.ask(request.clone()).await.expect("answers");
     assert_eq!((answer.provenance.resolution, answer.provenance.complete), ("1h", false));
     assert_eq!(answer.series[0].points.len(), 3);
-    given.retained(Retention { cold_rollup_1h: day.min(hour), ..minutes }).await;
+    // A partition of 1-hour rollups holds a month, and goes as a whole.
+    given.clock.set(MIDNIGHT + 31 * DurationMs::DAY.0);
+    given.retained(Retention { cold_rollup_1h: hour, ..minutes }).await;
     let answer = given.ask(request).await.expect("answers");
     assert!(!answer.provenance.complete, "nothing is left, and that is said");
     assert!(answer.provenance.segments.iter().any(|segment| segment.tier.is_none()));

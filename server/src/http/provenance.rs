@@ -21,6 +21,11 @@ pub(super) const HEADERS: [(&str, &str); 6] = [
     ("server-timing", "Milliseconds for finding series, reading, and all of it"),
 ];
 
+/// Those of them that a streamed answer sends ahead of its rows.
+pub(super) fn planned_headers() -> &'static [(&'static str, &'static str)] {
+    &HEADERS[..4]
+}
+
 /// One part of the asked range.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SegmentShape {
@@ -81,25 +86,31 @@ fn segment(segment: &query::ProvenanceSegment) -> SegmentShape {
     }
 }
 
-/// Adds the provenance headers.
+/// Adds the provenance headers of an answer that is whole.
 pub(crate) fn add_headers(headers: &mut HeaderMap, provenance: &Provenance) {
-    let timings = provenance.timings;
-    let tiers: Vec<&str> = provenance.tiers.iter().map(|tier| tier.as_str()).collect();
-    let mut set = |name: &'static str, value: String| {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    };
-    set("x-thermocline-tiers", tiers.join(","));
-    set("x-thermocline-resolution", provenance.resolution.to_owned());
-    set("x-thermocline-complete", provenance.complete.to_string());
-    set("x-thermocline-data-version", provenance.data_version.to_string());
+    add_planned_headers(headers, provenance);
     if let Some(error) = provenance.quantile_error {
-        set("x-thermocline-quantile-error", format!("{error:.4}"));
+        set(headers, "x-thermocline-quantile-error", &format!("{error:.4}"));
     }
+    let timings = provenance.timings;
     let steps = [("select", timings.select), ("read", timings.read), ("total", timings.total)];
     let steps = steps.map(|(step, took)| format!("{step};dur={:.3}", milliseconds(took)));
-    set("server-timing", steps.join(", "));
+    set(headers, "server-timing", &steps.join(", "));
+}
+
+/// Adds the headers of [`planned_headers`], which can be sent before anything is read.
+pub(crate) fn add_planned_headers(headers: &mut HeaderMap, provenance: &Provenance) {
+    let tiers: Vec<&str> = provenance.tiers.iter().map(|tier| tier.as_str()).collect();
+    set(headers, "x-thermocline-tiers", &tiers.join(","));
+    set(headers, "x-thermocline-resolution", provenance.resolution);
+    set(headers, "x-thermocline-complete", &provenance.complete.to_string());
+    set(headers, "x-thermocline-data-version", &provenance.data_version.to_string());
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -26,6 +26,7 @@ use super::gate::Ready;
 use super::media;
 use super::metrics_read::query_problem;
 use super::problem::Problem;
+use super::provenance;
 
 /// A query in JSON.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -56,11 +57,13 @@ pub(crate) async fn sql(
     let answer = Box::pin(parts.engine.sql(&query)).await.map_err(query_problem)?;
     let encoding = Encoding::of(wanted);
     let encoder = Encoder::new(encoding, &answer.schema).map_err(|e| Problem::internal(&e))?;
+    let planned = answer.provenance.planned();
     let mut rows = answer.stream;
     let first = rows.next().await.transpose().map_err(|e| query_problem(QueryError::from(e)))?;
     let chunks = chunks(encoder, first, rows.map(|batch| batch.map_err(|e| QueryError::from(e).to_string())));
     let mut response = Body::from_stream(chunks).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(encoding.content_type()));
+    provenance::add_planned_headers(response.headers_mut(), &planned);
     Ok(response)
 }
 

@@ -141,10 +141,13 @@ fn add_answer(method: &str, path: &str, operation: &mut Value) {
             response["content"][media] = json!({ "schema": schema });
         }
     }
-    if matches!((method, path), ("get", "/api/metrics" | "/api/metrics/{server_id}")) {
-        for (name, meaning) in provenance::HEADERS {
-            response["headers"][name] = header(&json!({ "type": "string" }), meaning);
-        }
+    let headers = match (method, path) {
+        ("get", "/api/metrics" | "/api/metrics/{server_id}") => &provenance::HEADERS[..],
+        ("post", "/api/v1/sql") => provenance::planned_headers(),
+        _ => &[],
+    };
+    for (name, meaning) in headers {
+        response["headers"][*name] = header(&json!({ "type": "string" }), meaning);
     }
 }
 

@@ -90,6 +90,14 @@ async fn answers_have_the_shapes_and_headers_that_are_documented() {
         assert!(given.is_subset(&told), "{path}: {given:?}");
         assert_eq!(told, provenance::HEADERS.map(|(name, _)| name).into());
     }
+    let sql = server.ask(Method::POST, "/api/v1/sql", &[], "SELECT count(*) FROM rollup_1m").await;
+    let told = &document["paths"]["/api/v1/sql"]["post"]["responses"]["200"]["headers"];
+    for (name, meaning) in [("tiers", "hot"), ("resolution", "1m"), ("complete", "true")] {
+        let name = format!("x-thermocline-{name}");
+        assert_eq!(sql.headers[&name], meaning, "{name}");
+        assert!(told[&name].is_object(), "{name}");
+    }
+    assert_eq!(told.as_object().unwrap().len(), provenance::planned_headers().len());
     let members = |schema: &str| {
         let required = document["components"]["schemas"][schema]["required"].as_array().unwrap();
         required.iter().map(|name| name.as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
