@@ -22,7 +22,7 @@ build: setup ## The program, as the demo and the tests use it
 demo: build ## Fresh server, three past days, this host's metrics, four answers (DEMO_ONCE=1: exit after them)
 	$(THERMOCLINE_BIN) demo $(if $(DEMO_ONCE),--once)
 
-test: build ## Every test, against the real binary, a real S3 server and DuckDB
+test: build ## Every test, against the real binary, a real S3 server, a real Kafka and DuckDB
 	cargo test --workspace --features thermocline/failpoints
 
 lint: setup ## Format, clippy, dependency rules

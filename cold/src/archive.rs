@@ -2,8 +2,9 @@
 //!
 //! config ─▶ store stack ─probe─▶ tables opened or made ─▶ [`Archive`] ─▶ writers, scans, upkeep
 //!
-//! Any number of nodes share an archive; none owns it. A node writes under its incarnation, and touches only files that
-//! bear it (GC-1), but for whole partitions that retention lets go.
+//! Any number of nodes share an archive; none owns it. A node writes under its incarnation. It takes another's file out of a
+//! table only with a commit that holds all of its rows (`hour`), or with a whole partition that retention lets go, and deletes
+//! only objects that bear its own name (GC-1).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,14 +12,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use object_store::ObjectStore;
+use object_store::prefix::PrefixStore;
 use parking_lot::Mutex;
 use runtime::{Causes, Clock, SystemClock};
+use schemas::file_tags::Holding;
 use schemas::object_path::{Attempt, Incarnation};
 use schemas::tier_map::{ColdTable, DeltaVersions};
 use schemas::{Epoch, Hour, RetentionClass};
 
 use crate::error::ColdError;
 use crate::metrics::Metrics;
+use crate::position::Positions;
 use crate::read::ScanContext;
 use crate::series::SeriesTable;
 use crate::store::{Location, MeteredStore, probe};
@@ -60,6 +64,7 @@ pub struct Archive {
     rollup_1h: Table,
     series: SeriesTable,
     scan: ScanContext,
+    positions: Positions,
     attempts: Attempts,
     /// Where staging files may lie.
     local_roots: Vec<PathBuf>,
@@ -111,6 +116,7 @@ impl Archive {
             rollup_1h,
             series: SeriesTable::new(series),
             scan: ScanContext::new(Arc::clone(&location.store))?,
+            positions: Positions::new(Arc::new(PrefixStore::new(Arc::clone(&location.store), location.prefix.clone()))),
             attempts: Attempts { process, next: AtomicU32::new(0), in_flight: Arc::default() },
             local_roots: location.local_roots(),
             metrics,
@@ -150,9 +156,7 @@ impl Archive {
             let state = self.table(kind).refresh().await?;
             for file in state.files.values() {
                 let Some(class) = file.class else { continue };
-                let ours = |held: &&schemas::file_tags::Holding| {
-                    held.node == self.node && held.incarnation == self.incarnation.as_str()
-                };
+                let ours = |held: &&Holding| held.node == self.node && held.incarnation == self.incarnation.as_str();
                 for held in file.holds().iter().filter(ours) {
                     let through: &mut Epoch = hours.entry((kind, class, held.hour)).or_default();
                     *through = held.through.max(*through);
@@ -197,8 +201,17 @@ impl Archive {
         &self.series
     }
 
+    pub(crate) fn position_store(&self) -> &Positions {
+        &self.positions
+    }
+
     pub(crate) fn scan_context(&self) -> &ScanContext {
         &self.scan
+    }
+
+    /// This incarnation as the writer of an hour.
+    pub(crate) fn writer(&self, hour: Hour, through: Epoch) -> Holding {
+        Holding::new(&self.node, self.incarnation.as_str(), hour, through)
     }
 
     pub(crate) fn begin_attempt(&self) -> AttemptGuard {

@@ -6,7 +6,7 @@ use arrow::error::ArrowError;
 use deltalake_core::DeltaTableError;
 use deltalake_core::kernel::transaction::TransactionError;
 use parquet::errors::ParquetError;
-use schemas::SeriesId;
+use schemas::{Hour, SeriesId};
 use schemas::file_tags::TagError;
 use schemas::tier_map::ColdTable;
 use thiserror::Error;
@@ -50,6 +50,13 @@ pub enum ColdError {
     /// Other writers won every attempt.
     #[error("table {} was committed to by others {attempts} times in a row", table.as_str())]
     Contended { table: ColdTable, attempts: u32 },
+    /// Another writer has committed rows of the hour that ours would have taken away. Nothing was committed to this table; with
+    /// those rows taken in, the same hour can be.
+    #[error("hour {hour}: another writer has committed to {} meanwhile", table.as_str())]
+    Overtaken { hour: Hour, table: ColdTable },
+    /// Rollups of other writers cannot be united with ours without the raw points that they were made of.
+    #[error("hour {hour}: {} has rows of other writers, whose raw points have left the archive", table.as_str())]
+    RawGone { hour: Hour, table: ColdTable },
     /// A file on this machine, beside the archive, failed.
     #[error("{doing}")]
     Io { doing: &'static str, source: std::io::Error },
@@ -63,13 +70,14 @@ impl ColdError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Store { .. } | Self::Delta { .. } | Self::Scan { .. } | Self::Io { .. } => true,
-            Self::Verify { .. } | Self::Contended { .. } => true,
+            Self::Verify { .. } | Self::Contended { .. } | Self::Overtaken { .. } => true,
             Self::Config { .. }
             | Self::NoConditionalPut { .. }
             | Self::Incompatible { .. }
             | Self::Parquet { .. }
             | Self::Damaged { .. }
             | Self::SeriesCollision { .. }
+            | Self::RawGone { .. }
             | Self::OutOfOrder(_) => false,
         }
     }

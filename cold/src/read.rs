@@ -23,6 +23,7 @@ use schemas::time::HourRange;
 use schemas::{Hour, Points, Resolution, RetentionClass, SeriesId, TimeRange};
 
 use self::columns::{BUCKET_COLUMNS, LEAN_BUCKET_COLUMNS, POINT_COLUMNS, SERIES_COLUMNS, SeriesRows};
+pub(crate) use self::merge::SeriesKey;
 use self::merge::{Wanted, merge, series_of};
 use self::plan::Predicates;
 pub(crate) use self::plan::ScanContext;
@@ -65,8 +66,20 @@ pub struct ColdFile {
 
 /// A stream of one item a series.
 pub type SeriesStream<T> = BoxStream<'static, Result<(SeriesId, T), ColdError>>;
+/// The same, with the name of the metric.
+pub(crate) type KeyedStream<T> = BoxStream<'static, Result<(SeriesKey, T), ColdError>>;
 
 impl Archive {
+    /// Raw points of these files.
+    pub(crate) async fn scan_points_of(
+        &self,
+        files: Vec<Arc<LiveFile>>,
+        selection: &ColdSelection,
+        counters: &ReadCounters,
+    ) -> Result<KeyedStream<Points>, ColdError> {
+        self.scan_files(ColdTable::Raw, &POINT_COLUMNS, files, selection, counters).await
+    }
+
     /// Raw points, series by series in the order of the table (metric, series id), sorted by time and settled. Memory is
     /// what the scans of the selected files hold: at most one row group's selected pages a file.
     pub async fn scan_points(
@@ -167,7 +180,19 @@ impl Archive {
         counters: &ReadCounters,
     ) -> Result<SeriesStream<T>, ColdError> {
         let state = self.state(table, versions).await?;
-        let files = prune(&state, selection);
+        let rows = self.scan_files(table, columns, prune(&state, selection), selection, counters).await?;
+        Ok(rows.map_ok(|(key, rows)| (SeriesId(key.id), rows)).boxed())
+    }
+
+    /// Unites what these files have of a selection.
+    async fn scan_files<T: SeriesRows>(
+        &self,
+        table: ColdTable,
+        columns: &'static [&'static str],
+        files: Vec<Arc<LiveFile>>,
+        selection: &ColdSelection,
+        counters: &ReadCounters,
+    ) -> Result<KeyedStream<T>, ColdError> {
         let predicates = Predicates::new(table, selection)?;
         let wanted = Arc::new(Wanted::new(selection));
         let mut opening = Vec::with_capacity(files.len());
@@ -178,9 +203,9 @@ impl Archive {
         let sources = futures::stream::iter(opening).map(merge::Source::open).buffer_unordered(OPEN_AT_ONCE);
         let range = selection.range;
         let merged = merge(sources.try_collect().await?);
-        let trimmed = merged.try_filter_map(move |(id, rows): (SeriesId, T)| {
+        let trimmed = merged.try_filter_map(move |(key, rows): (SeriesKey, T)| {
             let rows = rows.within(range);
-            std::future::ready(Ok((!rows.is_empty()).then_some((id, rows))))
+            std::future::ready(Ok((!rows.is_empty()).then_some((key, rows))))
         });
         Ok(trimmed.boxed())
     }

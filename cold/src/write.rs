@@ -1,13 +1,15 @@
 //! Writes one sealed hour of one class to the tables.
 //!
-//! series in order ─[`HourWriter::push`]─▶ columns of raw, 1 m, 1 h ─▶ Parquet parts (memory, then temporary files)
-//!   ─[`HourWriter::commit`]─▶ series → raw → rollup_1m → rollup_1h, each: decide → upload → read back → commit
+//! series in order ─[`HourWriter::push`]─▶ ⊕ rows of the table, if any ([`held`]) ─▶ columns of raw, 1 m, 1 h ─▶ Parquet parts
+//! (memory, then temporary files) ─[`HourWriter::commit`]─▶ series → raw → rollup_1m → rollup_1h, each: decide → upload →
+//! read back → commit
 //!
 //! Rows never lack their names, so `series` goes first. An hour that the tables already hold through the same epoch
-//! commits nothing; what this incarnation wrote of it before is replaced in the same commit (MOVE-1). Memory is
-//! bounded by a row group a table, not by the hour. Not here: when an hour is due, and who may still read what was
-//! replaced.
+//! commits nothing; what was there of it before is replaced in the same commit (MOVE-1). Rollups are made of the rows that are
+//! committed to `raw`, all writers' rows among them. Memory is bounded by a row group a table, not by the hour. Not here: when
+//! an hour is due, and who may still read what was replaced.
 
+mod held;
 mod properties;
 mod raw;
 mod rolling;
@@ -25,15 +27,17 @@ use schemas::labels::hash_canonical;
 use schemas::object_path::{DataFile, PartitionDir, Subject};
 use schemas::rollup::bucketize;
 use schemas::tier_map::{ColdTable, DeltaVersions};
-use schemas::{DurationMs, Epoch, Hour, Labels, Points, RetentionClass, SeriesId};
+use schemas::{DurationMs, Epoch, Hour, Labels, Offsets, Points, RetentionClass, SeriesId};
 
+use self::held::{Held, HeldRows};
+pub use self::held::{Feed, HourBase};
 use self::raw::RawColumns;
 pub(crate) use self::rolling::{Part, RollingWriter};
 use self::rollup::RollupColumns;
 pub(crate) use self::upload::upload;
 use crate::archive::{Archive, AttemptGuard};
 use crate::error::ColdError;
-use crate::hour::{Decision, HourTarget, commit_hour, decide};
+use crate::hour::{Decision, Holdings, HourTarget, commit_hour, decide};
 use crate::series::SeenSeries;
 use crate::table::{NewFile, Table};
 
@@ -64,7 +68,14 @@ pub struct HourWriter {
     hour: Hour,
     class: RetentionClass,
     through: Epoch,
-    base: Option<DeltaVersions>,
+    /// How far Kafka's partitions are in through that epoch.
+    offsets: Offsets,
+    /// What the table holds of the hour and the new files are to hold as well …
+    base: Holdings,
+    /// … with the rows that are still to come of it.
+    held: Option<HeldRows>,
+    /// The base has our rows already, among others'.
+    is_held: bool,
     // Boxed: the encoders of twenty columns are large, and writers move between threads.
     raw: Box<RawColumns>,
     minutes: Box<RollupColumns>,
@@ -93,7 +104,10 @@ impl HourWriter {
             hour,
             class,
             through,
-            base: None,
+            offsets: Offsets::default(),
+            base: Holdings::default(),
+            held: None,
+            is_held: false,
             raw: Box::default(),
             minutes: Box::new(RollupColumns::new(ColdTable::Rollup1m)),
             hours: Box::new(RollupColumns::new(ColdTable::Rollup1h)),
@@ -103,30 +117,66 @@ impl HourWriter {
         }
     }
 
-    /// Says that the points to come include all that these versions hold of the hour, whoever wrote it: then the
-    /// commit replaces all of that. Without this it replaces only what this incarnation wrote.
+    /// Says how far Kafka's partitions are in by the end of the epoch.
     #[must_use]
-    pub fn including(mut self, base: DeltaVersions) -> Self {
-        self.base = Some(base);
+    pub fn with_offsets(mut self, offsets: Offsets) -> Self {
+        self.offsets = offsets;
         self
+    }
+
+    /// Adds the points to come to what the base holds, whoever wrote it, instead of to nothing: of two values for one moment
+    /// ours is the later. Without this they are all that there is of the hour, and the commit is [`ColdError::Overtaken`]
+    /// where others have rows. The feed is to be polled while the writer works.
+    pub async fn over(mut self, base: &HourBase) -> Result<(Self, Feed), ColdError> {
+        debug_assert!(base.hour() == self.hour && base.class() == self.class, "a base is of the same hour");
+        let (rows, feed) = self.archive.feed(base).await?;
+        self.held = Some(rows);
+        self.is_held = base.through() >= self.through;
+        self.base = base.holds().clone();
+        Ok((self, feed))
     }
 
     /// Adds a series' settled points. Series come by rising (metric name, series id); both rollups are made here.
     pub fn push(&mut self, series: &ArchivedSeries<'_>, points: &Points) -> Result<(), ColdError> {
         let (Some(&first), Some(&last)) = (points.timestamps.first(), points.timestamps.last()) else { return Ok(()) };
-        let metric = series.labels.metric();
-        self.check_order(metric, series.series_id, first, last)?;
+        let (metric, id) = (series.labels.metric(), series.series_id);
+        self.check_order(metric, id, first, last)?;
         debug_assert!(points.is_sorted_unique(), "points are settled");
+        if self.is_held {
+            return Ok(());
+        }
         self.see(series);
-        let id = series.series_id;
+        match self.held_of(metric, id)? {
+            Some(held) => self.encode(metric, id, &held.overlaid_with(points)),
+            None => self.encode(metric, id, points),
+        }
+    }
+
+    /// What the base has of a series; everything before it is encoded.
+    fn held_of(&mut self, metric: &str, id: SeriesId) -> Result<Option<Points>, ColdError> {
+        loop {
+            let Some(held) = &mut self.held else { return Ok(None) };
+            match held.next_up_to(metric, id)? {
+                Held::Before(key, points) => self.encode(&key.metric, SeriesId(key.id), &points)?,
+                Held::Same(points) => return Ok(Some(points)),
+                Held::Nothing => return Ok(None),
+            }
+        }
+    }
+
+    fn encode(&mut self, metric: &str, id: SeriesId, points: &Points) -> Result<(), ColdError> {
         let Self { raw, minutes, hours, took: [of_raw, of_minutes, of_hours], .. } = self;
         timed(of_raw, || raw.push(metric, id, points))?;
         timed(of_minutes, || push_buckets(minutes, DurationMs::MINUTE, metric, id, points))?;
         timed(of_hours, || push_buckets(hours, DurationMs::HOUR, metric, id, points))
     }
 
-    /// Ends the columns: CPU work that [`HourWriter::commit`] would otherwise do on the thread it is polled on.
+    /// Ends the columns: CPU work that [`HourWriter::commit`] would otherwise do on the thread it is polled on. Over a base it
+    /// must be called: what is left of that is taken in here.
     pub fn finish_columns(&mut self) -> Result<(), ColdError> {
+        while let Some((key, points)) = self.held.as_mut().map_or(Ok(None), HeldRows::next)? {
+            self.encode(&key.metric, SeriesId(key.id), &points)?;
+        }
         let Self { raw, minutes, hours, took: [of_raw, of_minutes, of_hours], .. } = self;
         timed(of_raw, || raw.finish())?;
         timed(of_minutes, || minutes.finish())?;
@@ -136,6 +186,9 @@ impl HourWriter {
     /// Uploads, reads back and commits, table by table in archive order. Dropping the future leaves at most files that
     /// [`Archive::sweep`] finds; calling again with a new writer goes on where this one ended.
     pub async fn commit(mut self) -> Result<HourCommit, ColdError> {
+        if self.held.as_ref().is_some_and(|held| !held.is_at_end()) {
+            return Err(ColdError::OutOfOrder(format!("hour {} is committed before its columns are finished", self.hour)));
+        }
         self.finish_columns()?;
         for (table, took) in ColdTable::DATA.into_iter().zip(self.took) {
             self.archive.metrics().encoded(table, took);
@@ -145,8 +198,11 @@ impl HourWriter {
             (ColdTable::Rollup1m, self.minutes.take_parts()),
             (ColdTable::Rollup1h, self.hours.take_parts()),
         ];
-        let Self { archive, hour, class, through, base, seen, .. } = self;
-        Committer { archive, hour, class, through, base }.commit(seen, tables).await
+        let Self { archive, hour, class, through, offsets, base: mut holds, seen, .. } = self;
+        let ours = archive.writer(hour, through);
+        holds.join(&Holding { offsets, ..ours });
+        let target = HourTarget { hour, class, holds };
+        Committer { archive, target }.commit(seen, tables).await
     }
 
     fn check_order(&mut self, metric: &str, id: SeriesId, first: i64, last: i64) -> Result<(), ColdError> {
@@ -189,10 +245,7 @@ fn timed<T>(total: &mut Duration, work: impl FnOnce() -> T) -> T {
 /// Commits an hour whose files are encoded.
 struct Committer {
     archive: Arc<Archive>,
-    hour: Hour,
-    class: RetentionClass,
-    through: Epoch,
-    base: Option<DeltaVersions>,
+    target: HourTarget,
 }
 
 impl Committer {
@@ -204,7 +257,7 @@ impl Committer {
         let started = Instant::now();
         let archive = &self.archive;
         let mut done = HourCommit { unchanged: true, ..HourCommit::default() };
-        let series = archive.series().upsert(archive, &seen, self.hour.day()).await?;
+        let series = archive.series().upsert(archive, &seen, self.target.hour.day()).await?;
         done.versions.set(ColdTable::Series, series.version);
         done.bytes += series.bytes;
         done.unchanged &= series.unchanged;
@@ -225,29 +278,14 @@ impl Committer {
     }
 
     async fn commit_table(&self, table: &Table, parts: Vec<Part>) -> Result<TableCommit, ColdError> {
-        let replaced = match self.base.and_then(|base| base.get(table.kind())) {
-            Some(version) => Some(table.at(version).await?),
-            None => None,
-        };
-        let target = HourTarget {
-            hour: self.hour,
-            class: self.class,
-            holding: Holding {
-                node: self.archive.node().to_owned(),
-                incarnation: self.archive.incarnation().as_str().to_owned(),
-                hour: self.hour,
-                through: self.through,
-            },
-            replaced,
-        };
         let state = table.latest();
-        if matches!(decide(&state, &target)?, Decision::Done) {
+        if matches!(decide(&state, &self.target)?, Decision::Done) {
             return Ok(TableCommit { version: state.version, bytes: 0, unchanged: true });
         }
         let attempt = self.archive.begin_attempt();
-        let files = self.upload_parts(table, &attempt, parts, &target.holding).await?;
+        let files = self.upload_parts(table, &attempt, parts).await?;
         crash_point(uploaded_point(table.kind()));
-        let committed = commit_hour(table, &target, files).await?;
+        let committed = commit_hour(table, &self.target, files).await?;
         crash_point(committed_point(table.kind()));
         Ok(committed)
     }
@@ -257,19 +295,19 @@ impl Committer {
         table: &Table,
         attempt: &AttemptGuard,
         parts: Vec<Part>,
-        holding: &Holding,
     ) -> Result<Vec<NewFile>, ColdError> {
-        let partition = PartitionDir::of(table.kind(), self.hour, self.class);
+        let HourTarget { hour, class, holds } = &self.target;
+        let partition = PartitionDir::of(table.kind(), *hour, *class);
         let mut files = Vec::with_capacity(parts.len());
         for (number, part) in (0..).zip(parts) {
             let name = DataFile {
-                subject: Subject::Hour(self.hour),
+                subject: Subject::Hour(*hour),
                 incarnation: self.archive.incarnation().clone(),
                 attempt: attempt.attempt(),
                 part: number,
             };
             let path = partition.map_or_else(|| name.to_string(), |directory| format!("{directory}/{name}"));
-            files.push(upload(table, path, part, partition, vec![holding.clone()]).await?);
+            files.push(upload(table, path, part, partition, holds.to_vec()).await?);
         }
         Ok(files)
     }

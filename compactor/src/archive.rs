@@ -1,14 +1,21 @@
 //! Archives one sealed hour: reads its base in table order, commits it to the four Delta tables, records it.
+//!
+//! local base (⊕ rows of the table, where others have some of the hour) ─▶ commit ─▶ recorded; overtaken ─▶ again
+//!
+//! An hour that only this incarnation has written is written from the local base alone: nothing is read back. Where the
+//! assignment of partitions changed within the hour, or the disk is another one, the table's rows are united with ours.
 
 use std::sync::Arc;
 
 use cold::{Archive, ArchivedSeries, HourCommit, HourWriter};
+use futures::FutureExt;
 use hot::{SeriesInfo, Store, View};
 use runtime::{CpuPool, invariant};
 use schemas::tier_map::Owner;
 use schemas::time::HourRange;
 use schemas::{Epoch, Hour, Points, RetentionClass, SeriesAddress};
 
+use crate::bases::Bases;
 use crate::error::CompactorError;
 use crate::order;
 use crate::seal::in_table_order;
@@ -44,23 +51,44 @@ impl Archiver {
         if through == Epoch::ZERO || !is_local || view.map().is_archived(class, hour) {
             return Ok(Archived::Unchanged);
         }
-        let store = Arc::clone(&self.store);
-        let mut writer = self.archive.hour_writer(hour, class, through);
-        let reading = Arc::clone(&view);
-        let writer = self
-            .pool
-            .run(move || -> Result<HourWriter, CompactorError> {
-                write_hour(&store, &reading, hour, class, &mut writer)?;
-                writer.finish_columns()?;
-                Ok(writer)
-            })
-            .await?;
-        let commit = writer.commit().await?;
+        let commit = self.commit(&view, hour, class, through).await?;
         runtime::crash_point("compactor.archive.committed");
         let (store, versions) = (Arc::clone(&self.store), commit.versions);
         self.pool.run(move || store.record_archived(hour, class, through, versions, &guard)).await?;
         runtime::crash_point("compactor.archive.recorded");
         Ok(if commit.unchanged { Archived::Unchanged } else { Archived::Committed(commit) })
+    }
+
+    async fn commit(
+        &self,
+        view: &Arc<View>,
+        hour: Hour,
+        class: RetentionClass,
+        through: Epoch,
+    ) -> Result<HourCommit, CompactorError> {
+        let mut bases = Bases::of(&self.archive, hour, class);
+        loop {
+            let base = bases.next().await?;
+            let offsets = self.store.kafka_offsets_through(through);
+            let writer = self.archive.hour_writer(hour, class, through).with_offsets(offsets);
+            let (writer, feed) = if base.is_shared() {
+                writer.over(&base).await?
+            } else {
+                (writer, futures::future::ready(()).boxed())
+            };
+            let (store, view) = (Arc::clone(&self.store), Arc::clone(view));
+            let writing = self.pool.run(move || -> Result<HourWriter, CompactorError> {
+                let mut writer = writer;
+                write_hour(&store, &view, hour, class, &mut writer)?;
+                writer.finish_columns()?;
+                Ok(writer)
+            });
+            let (writer, ()) = futures::join!(writing, feed);
+            match writer?.commit().await {
+                Err(error) if bases.begins_anew(&error) => {}
+                committed => return Ok(committed?),
+            }
+        }
     }
 }
 

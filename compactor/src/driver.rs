@@ -283,6 +283,9 @@ impl Compactor {
                 }
             }
         }
+        if !report.archive_away {
+            self.archiver.tell_position(class).await;
+        }
         self.rounds.lock().archive_ended(!report.quarantined.is_empty(), self.now());
         if !report.archived.is_empty() {
             self.sweep_once().await;

@@ -1,6 +1,6 @@
 //! What can go wrong in a job, by what to do about it.
 
-use schemas::{Hour, SeriesId};
+use schemas::Hour;
 use thiserror::Error;
 
 /// A job that did not finish. Nothing is lost: every job can be run again.
@@ -17,9 +17,6 @@ pub enum CompactorError {
     /// A series of the hour is not in the index: its rows would lack their names.
     #[error("hour {hour}: series {sid} is not in the index")]
     UnknownSeries { hour: Hour, sid: u32 },
-    /// Delta has rows of a series that the index does not know: they cannot be put back.
-    #[error("hour {hour}: series id {} of the archive is not in the index", series_id.0)]
-    UnknownSeriesId { hour: Hour, series_id: SeriesId },
     /// What was packed a moment ago cannot be unpacked.
     #[error("hour {hour} cannot be unpacked")]
     Repack { hour: Hour, source: hot::BoxError },

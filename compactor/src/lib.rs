@@ -11,11 +11,13 @@
 //! Invariants: SEAL-1, MOVE-1, DROP-1. Not here: how an hour is merged (`hot`), how it is committed (`cold`).
 
 mod archive;
+mod bases;
 mod driver;
 mod error;
 mod metrics;
 pub mod order;
 pub mod plan;
+mod position;
 mod report;
 mod retention;
 mod rounds;

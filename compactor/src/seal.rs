@@ -4,21 +4,22 @@
 //! Some of it Delta's (an old hour): table rows ⊕ local base ⊕ runs ─▶ Delta commit ─▶ warm rollups ─▶ both throughs at once
 //! (rule 6).
 //!
-//! A commit replaces all rows that the table has of the hour, so it is given all series of the hour: those that nothing
-//! newer touches too, whoever owns them. Raw chunks of one form leave RocksDB before those of the other, so an hour may
-//! be half local and half Delta's.
+//! A commit replaces all rows that the table has of the hour, by the same rows with ours laid over them: series that nothing
+//! newer touches pass from the table into the table, and so do those that only other nodes know. Raw chunks of one form leave
+//! RocksDB before those of the other, so an hour may be half local and half Delta's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cold::{Archive, ArchivedSeries, ColdSelection, HourWriter, ReadCounters};
+use cold::{Archive, ArchivedSeries, HourBase, HourWriter, ReadCounters};
 use futures::TryStreamExt;
 use hot::{BoxError, HourSeal, SealStats, SeriesInfo, Store};
 use runtime::CpuPool;
 use schemas::chunk::{ChunkDecoder, ChunkEncoder};
-use schemas::tier_map::{DeltaVersions, Owner};
+use schemas::tier_map::Owner;
 use schemas::{Hour, Points, RetentionClass, SeriesAddress};
 
+use crate::bases::Bases;
 use crate::error::CompactorError;
 use crate::order;
 
@@ -49,6 +50,9 @@ struct PackedHour {
 
 impl PackedHour {
     fn put(&mut self, address: SeriesAddress, points: &Points) {
+        if points.is_empty() {
+            return;
+        }
         let mut chunk = Vec::new();
         self.encoder.encode(&points.timestamps, &points.values, &mut chunk);
         self.chunks.insert(address, chunk);
@@ -80,36 +84,37 @@ impl Sealer {
     /// An hour some of whose raw points Delta owns. Memory holds the hour's points packed, twice: such hours are old,
     /// and only late data brings them here.
     async fn seal_archived(&self, mut seal: HourSeal) -> Result<SealStats, CompactorError> {
-        let (hour, through) = (seal.hour(), seal.through());
-        let held = seal.view().map().delta;
-        let mut base = self.read_base(&seal, &held).await?;
-        let (seal, merged) = self
-            .pool
-            .run(move || -> Result<_, CompactorError> {
-                let merged = write_with_base(&mut seal, &mut base)?;
-                Ok((seal, merged))
-            })
-            .await?;
-        let writer = self.archive.hour_writer(hour, RetentionClass::DEFAULT, through).including(held);
-        let store = Arc::clone(&self.store);
-        let writer = self.pool.run(move || push_all(&store, hour, merged, writer)).await?;
-        let commit = writer.commit().await?;
-        let versions = commit.versions;
-        let stats = self.pool.run(move || seal.finish(Some((RetentionClass::DEFAULT, versions)))).await?;
-        Ok(stats)
+        let (hour, through, class) = (seal.hour(), seal.through(), RetentionClass::DEFAULT);
+        let mut bases = Bases::of(&self.archive, hour, class);
+        let commit = loop {
+            let base = bases.next().await?;
+            let mut held = self.read_base(&base).await?;
+            let merging = self.pool.run(move || write_with_base(&mut seal, &mut held).map(|merged| (seal, merged)));
+            let (back, merged) = merging.await?;
+            seal = back;
+            let offsets = self.store.kafka_offsets_through(through);
+            let writer = self.archive.hour_writer(hour, class, through).with_offsets(offsets);
+            let (writer, feed) = writer.over(&base).await?;
+            let store = Arc::clone(&self.store);
+            let (writer, ()) = futures::join!(self.pool.run(move || push_all(&store, hour, merged, writer)), feed);
+            match writer?.commit().await {
+                Err(error) if bases.begins_anew(&error) => {}
+                committed => break committed?,
+            }
+        };
+        Ok(self.pool.run(move || seal.finish(Some((class, commit.versions)))).await?)
     }
 
-    /// The rows that Delta holds of the hour. Those of series whose base is local are not used.
-    async fn read_base(&self, seal: &HourSeal, held: &DeltaVersions) -> Result<PackedHour, CompactorError> {
-        let of_hour = ColdSelection { class: Some(RetentionClass::DEFAULT), ..ColdSelection::all(seal.hour().range()) };
-        let mut base = PackedHour::default();
-        let mut rows = self.archive.scan_points(held, &of_hour, &ReadCounters::default()).await?;
+    /// The rows that Delta holds of the hour, of series that this node knows.
+    async fn read_base(&self, base: &HourBase) -> Result<PackedHour, CompactorError> {
+        let mut held = PackedHour::default();
+        let mut rows = self.archive.scan_hour(base, &ReadCounters::default()).await?;
         while let Some((series_id, points)) = rows.try_next().await? {
-            let known = self.store.index().by_series_id(series_id);
-            let info = known.ok_or(CompactorError::UnknownSeriesId { hour: seal.hour(), series_id })?;
-            base.put(info.address, &points);
+            if let Some(info) = self.store.index().by_series_id(series_id) {
+                held.put(info.address, &points);
+            }
         }
-        Ok(base)
+        Ok(held)
     }
 }
 
@@ -118,20 +123,20 @@ fn seal_local(mut seal: HourSeal) -> Result<SealStats, CompactorError> {
     Ok(seal.finish(None)?)
 }
 
-/// Writes the local part of an old hour, and returns all of its merged points for the archive.
-fn write_with_base(seal: &mut HourSeal, base: &mut PackedHour) -> Result<PackedHour, CompactorError> {
-    let addresses: Vec<SeriesAddress> = base.chunks.keys().copied().collect();
+/// Writes the local part of an old hour, and returns for the archive the merged points of every series that newer runs touch
+/// or that has a local base.
+fn write_with_base(seal: &mut HourSeal, held: &mut PackedHour) -> Result<PackedHour, CompactorError> {
     let mut merged = PackedHour::default();
-    let mut given = |address: SeriesAddress| base.get(address);
+    let mut given = |address: SeriesAddress| held.get(address);
     let mut keep = |address: SeriesAddress, points: &Points| {
         merged.put(address, points);
         Ok(())
     };
-    seal.write(Some(&mut given), &addresses, Some(&mut keep))?;
+    seal.write(Some(&mut given), &[], Some(&mut keep))?;
     Ok(merged)
 }
 
-/// Gives a whole hour to the archive, in the order of the Delta tables.
+/// Gives merged points to the archive, in the order of the Delta tables.
 fn push_all(
     store: &Store,
     hour: Hour,

@@ -16,6 +16,7 @@ use crate::committer::{Commit, Refused};
 use crate::error::AppendError;
 use crate::head::HeadBatch;
 use crate::index::Resolved;
+use crate::offsets::SourceOffsets;
 use crate::store::Core;
 use crate::view::View;
 use crate::writable::Unwritable;
@@ -27,7 +28,7 @@ const RETRY_WRITING_AFTER: Duration = Duration::from_secs(5);
 
 impl Core {
     /// Appends a batch; blocks until it is durable and visible.
-    pub(crate) fn append(&self, batch: &PointBatch) -> Result<Appended, AppendError> {
+    pub(crate) fn append(&self, batch: &PointBatch, offsets: &SourceOffsets) -> Result<Appended, AppendError> {
         self.check_room()?;
         let mut resolved = Resolved::default();
         self.index()
@@ -46,7 +47,9 @@ impl Core {
         };
         if appended.accepted > 0 {
             accepted.mark_active(self);
-            self.commit(&accepted)?;
+            self.commit(&accepted, offsets)?;
+        } else if !offsets.is_empty() {
+            self.commit_record(Vec::new(), HeadBatch::default(), offsets.clone())?;
         }
         self.metrics().appended(&appended);
         Ok(appended)
@@ -77,20 +80,20 @@ impl Core {
         outstanding >= self.config().log_bytes_max.saturating_mul(2)
     }
 
-    fn commit(&self, accepted: &Accepted) -> Result<(), AppendError> {
+    fn commit(&self, accepted: &Accepted, offsets: &SourceOffsets) -> Result<(), AppendError> {
         let mut record = Vec::new();
         log_record::encode(&accepted.sids, &accepted.timestamps, &accepted.values, &mut record);
-        self.commit_record(record, accepted.head_batch())
+        self.commit_record(record, accepted.head_batch(), offsets.clone())
     }
 
     /// Writes what the index has pending (removed series, descriptions), without waiting for the next points.
     pub(crate) fn commit_index(&self) -> Result<(), AppendError> {
-        self.commit_record(Vec::new(), HeadBatch::default())
+        self.commit_record(Vec::new(), HeadBatch::default(), SourceOffsets::none())
     }
 
-    fn commit_record(&self, record: Vec<u8>, batch: HeadBatch) -> Result<(), AppendError> {
+    fn commit_record(&self, record: Vec<u8>, batch: HeadBatch, offsets: SourceOffsets) -> Result<(), AppendError> {
         let (done, answer) = sync_channel(1);
-        self.queue().push(Commit { record, batch, done }).map_err(|refused| match refused {
+        self.queue().push(Commit { record, batch, offsets, done }).map_err(|refused| match refused {
             Refused::Full => {
                 self.metrics().overloaded.inc();
                 AppendError::Overloaded { retry_after: RETRY_AFTER }

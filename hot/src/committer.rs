@@ -1,6 +1,6 @@
 //! Group commit: one thread writes what all appenders wait for, applies it to the head, and switches epochs.
 //!
-//! append ─▶ [`CommitQueue`] (bounded) ─▶ one write batch {log records, new series} ─▶ head, in log order ─▶ answer
+//! append ─▶ [`CommitQueue`] (bounded) ─▶ one write batch {log records, offsets, new series} ─▶ head, in log order ─▶ answer
 //!
 //! Durable before visible, visible before answered (ACK-1). Since one thread does both, the switch to the next
 //! generation and to the next log is one step between two commits (EPOCH-1). While a write is on its way, others
@@ -18,6 +18,7 @@ use schemas::keys::{Family, log_key};
 use crate::config::Durability;
 use crate::error::Context;
 use crate::head::{Generation, HeadBatch};
+use crate::offsets::SourceOffsets;
 use crate::store::Core;
 use crate::writable::Unwritable;
 
@@ -34,12 +35,14 @@ pub(crate) struct Commit {
     /// The log record; empty to write no more than what the index has pending.
     pub(crate) record: Vec<u8>,
     pub(crate) batch: HeadBatch,
+    /// How far Kafka's partitions are in with these points.
+    pub(crate) offsets: SourceOffsets,
     pub(crate) done: SyncSender<Result<(), Unwritable>>,
 }
 
 impl Commit {
     fn bytes(&self) -> usize {
-        self.record.len() + self.batch.bytes()
+        self.record.len() + self.batch.bytes() + self.offsets.bytes()
     }
 }
 
@@ -206,10 +209,11 @@ impl Committer<'_> {
             Ok(()) => {
                 crash_point("hot.append.written");
                 let now_ms = self.core.now_ms();
-                for Commit { record, batch, done } in group {
+                for Commit { record, batch, offsets, done } in group {
                     if !record.is_empty() {
                         self.active.apply(&batch, record.len(), now_ms);
                     }
+                    self.core.offsets().learn_all(self.active.epoch(), &offsets);
                     // The appender may have given up waiting (its thread was told to end): the points are in.
                     done.send(Ok(())).ok();
                 }
@@ -236,6 +240,10 @@ impl Committer<'_> {
             batch.put_cf(&family, log_key(self.sequence), &commit.record);
             // Also after a failure: a number that may have reached the disk is not given out again.
             self.sequence += 1;
+        }
+        let meta = engine.meta();
+        for commit in group {
+            commit.offsets.put(self.active.epoch(), &meta, &mut batch);
         }
         let drained = self.core.index().drain_unpersisted(&mut batch);
         let mut options = WriteOptions::default();

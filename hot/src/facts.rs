@@ -14,6 +14,7 @@ use schemas::{Epoch, Hour, RetentionClass, TierMap};
 
 use crate::db::{Engine, META};
 use crate::error::{Context, HotError};
+use crate::offsets::OffsetBook;
 
 /// Runs by epoch, oldest first.
 pub(crate) type Runs = BTreeMap<Epoch, Arc<RunRecord>>;
@@ -32,14 +33,16 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// Reads all records; gives a new directory its version and its incarnation.
-    pub(crate) fn load(engine: &Engine) -> Result<Self, HotError> {
+    /// Reads all records; gives a new directory its version and its incarnation. Kafka's offsets, which are written with
+    /// points, go to their own book.
+    pub(crate) fn load(engine: &Engine, offsets: &OffsetBook) -> Result<Self, HotError> {
         let mut facts = Self { map: Arc::new(TierMap { version: 1, ..TierMap::default() }), ..Self::default() };
         let mut format = None;
         for entry in engine.db().iterator_cf(&engine.meta(), IteratorMode::Start) {
             let (key, value) = entry.context("cannot read the meta family")?;
             match MetaRecord::decode(&key, &value) {
                 Ok(MetaRecord::Format(version)) => format = Some(version),
+                Ok(MetaRecord::KafkaOffset(epoch, of, offset)) => offsets.learn(epoch, of, offset),
                 Ok(record) => facts.learn(record),
                 // A newer version may have written what this one cannot read: say that rather than "damaged".
                 Err(_) if format.is_some_and(|found| found > FORMAT_VERSION) => break,
@@ -63,7 +66,7 @@ impl Facts {
 
     fn learn(&mut self, record: MetaRecord) {
         match record {
-            MetaRecord::Format(_) => {}
+            MetaRecord::Format(_) | MetaRecord::KafkaOffset(..) => {}
             MetaRecord::Incarnation(name) => self.incarnation = name.into(),
             MetaRecord::Checkpoint(epoch) => self.checkpoint = epoch,
             MetaRecord::Run(run) => {
@@ -115,6 +118,7 @@ impl Facts {
             MetaKey::Quarantine(hour) => {
                 self.map_mut().quarantined.remove(&hour);
             }
+            MetaKey::KafkaOffset(..) => {}
         }
     }
 

@@ -7,7 +7,7 @@
 //! Nouns: an *epoch* is one life of the log and of the head generation with the same number; a *run* holds a
 //! flushed epoch, sorted; a *base* holds an hour as sealed; a *view* is one consistent state that a query reads.
 //!
-//! Invariants kept here: SET-1, ACK-1, EPOCH-1, SEAL-1, MAP-1, MOVE-1, DROP-1, GC-1 (docs/invariants.md).
+//! Invariants kept here: SET-1, ACK-1, OFF-1, EPOCH-1, SEAL-1, MAP-1, MOVE-1, DROP-1, GC-1 (docs/invariants.md).
 //! Synchronous: callers run it on threads of their own. Not here: Delta and Parquet (`cold`), when to seal or
 //! drop (`compactor`), which tier answers a query (`query`), HTTP.
 
@@ -19,12 +19,14 @@ mod db;
 pub mod error;
 mod facts;
 mod flush;
+mod found;
 mod head;
 pub mod index;
 mod inventory;
 mod locks;
 mod log;
 mod metrics;
+mod offsets;
 mod publication;
 mod readers;
 mod retention;
@@ -42,12 +44,14 @@ mod writable;
 pub use config::{Durability, SeriesLimits, StoreConfig};
 pub use error::{AppendError, BoxError, HotError};
 pub use flush::FlushOutcome;
+pub use found::{FoundSeries, Founding};
 pub use index::{Index, IndexStats, SelectError, SeriesInfo};
 pub use inventory::{FamilyInventory, Inventory, RunInventory};
 pub use locks::HoursGuard;
+pub use offsets::SourceOffsets;
 pub use retention::DropOutcome;
 pub use run_merge::MergeOutcome;
 pub use seal::{HourSeal, SealStats};
 pub use store::Store;
-pub use view::{Contents, Overlay, ScanStats, Timed, View};
+pub use view::{Contents, EpochHours, Overlay, ScanStats, Timed, View};
 pub use writable::Unwritable;

@@ -157,6 +157,7 @@ impl Core {
         let _no_run_is_merged = self.runs().lock();
         let mut outcome = DropOutcome::default();
         self.forget_runs()?;
+        self.forget_offsets()?;
         let unowned = self.unowned()?;
         let doomed_runs = self.doomed_runs()?;
         if unowned.is_empty() && doomed_runs.is_empty() {

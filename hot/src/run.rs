@@ -38,7 +38,8 @@ pub(crate) fn write_generation(
 ) -> Result<(Staged, RunRecord), HotError> {
     let addresses = generation.addresses();
     let mut writer = TableWriter::new(staging, engine, Family::Run);
-    let mut record = RunRecord { epoch: generation.epoch(), hours: Vec::new() };
+    let epoch = generation.epoch();
+    let mut record = RunRecord { epoch, oldest: epoch, hours: Vec::new() };
     for round in rounds(&generation.hours()) {
         let mut kept: Vec<(RunHour, Vec<HourChunk>)> =
             round.iter().map(|&hour| (RunHour { hour, points: 0, classes: Vec::new() }, Vec::new())).collect();

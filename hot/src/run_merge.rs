@@ -56,7 +56,8 @@ impl Core {
 
     fn write_merged(&self, view: &View, epochs: &[Epoch], into: Epoch) -> Result<(Staged, RunRecord), HotError> {
         let mut writer = TableWriter::new(self.staging(), self.engine(), Family::Run);
-        let mut record = RunRecord { epoch: into, hours: Vec::new() };
+        let oldest = epochs.iter().filter_map(|epoch| view.runs().get(epoch)).map(|run| run.oldest).min();
+        let mut record = RunRecord { epoch: into, oldest: oldest.unwrap_or(into), hours: Vec::new() };
         for (hour, sources) in sources_by_hour(view, epochs) {
             let mut held = RunHour { hour, points: 0, classes: Vec::new() };
             let mut merge = HourMerge::new(view, hour, &sources)?;

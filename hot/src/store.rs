@@ -18,7 +18,7 @@ use runtime::{Causes, Clock};
 use schemas::keys::Family;
 use schemas::reject::Appended;
 use schemas::time::HourRange;
-use schemas::{Epoch, Hour, PointBatch, RetentionClass, TimestampMs};
+use schemas::{Epoch, Hour, Offsets, PointBatch, RetentionClass, TimestampMs};
 
 use crate::committer::{self, CommitQueue};
 use crate::config::{Durability, StoreConfig};
@@ -32,6 +32,7 @@ use crate::inventory::Inventory;
 use crate::locks::{HourLocks, HoursGuard};
 use crate::log;
 use crate::metrics::HotMetrics;
+use crate::offsets::{OffsetBook, SourceOffsets};
 use crate::publication::{Publication, State};
 use crate::retention::DropOutcome;
 use crate::run_merge::MergeOutcome;
@@ -77,7 +78,29 @@ impl Store {
 
     /// Appends a batch; blocks until it is durable (see [`Durability`]) and visible. On an error nothing was applied.
     pub fn append(&self, batch: &PointBatch) -> Result<Appended, AppendError> {
-        self.core.append(batch)
+        self.core.append(batch, &SourceOffsets::none())
+    }
+
+    /// The same for points of Kafka: the offsets become durable in the same write as the points (OFF-1), also where no point
+    /// of the batch is taken. On an error neither is stored.
+    pub fn append_from(&self, batch: &PointBatch, offsets: &SourceOffsets) -> Result<Appended, AppendError> {
+        self.core.append(batch, offsets)
+    }
+
+    /// How far Kafka's partitions are in, by what is stored with the points.
+    pub fn kafka_offsets(&self) -> Offsets {
+        self.core.offsets.newest()
+    }
+
+    /// The same as of the end of an epoch, of what the archive is to be told. Epochs before the oldest run and the oldest
+    /// hour that is not archived may be answered with less.
+    pub fn kafka_offsets_through(&self, epoch: Epoch) -> Offsets {
+        self.core.offsets.through(epoch)
+    }
+
+    /// Waits until everything that was acknowledged survives a power loss.
+    pub fn sync_log(&self) -> Result<(), HotError> {
+        self.core.engine.sync_wal()
     }
 
     /// Whether points are taken, pressure aside; else why not.
@@ -216,6 +239,7 @@ pub(crate) struct Core {
     /// Read by appends from the check of the floor until their points are in the head.
     intake: RwLock<()>,
     incarnation: Arc<str>,
+    offsets: Arc<OffsetBook>,
     /// How group commits and syncs fare …
     commit_writes: Writes,
     /// … and how flushes do.
@@ -228,7 +252,8 @@ impl Core {
     fn open(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<Self, HotError> {
         let engine = Engine::open(&config)?;
         let staging = Staging::open(engine.dir())?;
-        let facts = Facts::load(&engine)?;
+        let offsets = Arc::new(OffsetBook::default());
+        let facts = Facts::load(&engine, &offsets)?;
         let index = Index::load(engine.db(), config.limits)?;
         crate::run_files::drop_unnamed(&engine, &facts.runs)?;
         let logs = log::find(&engine, facts.checkpoint)?;
@@ -251,6 +276,7 @@ impl Core {
             forms: Mutex::default(),
             intake: RwLock::default(),
             incarnation,
+            offsets,
             commit_writes: Writes::new("log"),
             flush_writes: Writes::new("run"),
             stop: Stop::default(),
@@ -334,6 +360,10 @@ impl Core {
 
     pub(crate) fn incarnation(&self) -> &str {
         &self.incarnation
+    }
+
+    pub(crate) fn offsets(&self) -> &OffsetBook {
+        &self.offsets
     }
 
     pub(crate) fn commit_writes(&self) -> &Writes {

@@ -29,6 +29,16 @@ use crate::head::Generation;
 use crate::publication::State;
 use crate::readers::Ticket;
 
+/// Points that came in some epochs, by hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EpochHours {
+    /// None came before this epoch …
+    pub oldest: Epoch,
+    /// … and none after this one.
+    pub epoch: Epoch,
+    pub hours: Vec<Hour>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct View {
@@ -81,6 +91,18 @@ impl View {
             newest.extend(generation.hours().into_keys().map(|hour| (hour, generation.epoch())));
         }
         newest.into_iter().collect()
+    }
+
+    /// What is not in every base yet, oldest first: of each run the oldest epoch that it may have points of, its own, and its
+    /// hours; behind them the same of each head generation that has points.
+    pub fn epochs(&self) -> Vec<EpochHours> {
+        let hours = |run: &schemas::meta::RunRecord| run.hours.iter().map(|held| held.hour).collect();
+        let of_runs = self.runs.values().map(|run| EpochHours { oldest: run.oldest, epoch: run.epoch, hours: hours(run) });
+        let of_heads = self.generations.iter().map(|generation| {
+            let (epoch, hours) = (generation.epoch(), generation.hours().into_keys().collect());
+            EpochHours { oldest: epoch, epoch, hours }
+        });
+        of_runs.chain(of_heads.filter(|head| !head.hours.is_empty())).collect()
     }
 
     /// Hours that some head generation holds points of.

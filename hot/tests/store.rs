@@ -11,6 +11,8 @@ mod acknowledged;
 mod crashed;
 #[path = "store/dropped.rs"]
 mod dropped;
+#[path = "store/founded.rs"]
+mod founded;
 #[path = "store/interleaved.rs"]
 mod interleaved;
 #[path = "store/measured.rs"]

@@ -88,6 +88,19 @@ impl Rejections {
         }
     }
 
+    /// Adds those of another body.
+    pub(crate) fn add_all(&mut self, other: Self) {
+        for (code, points) in other.by_reason {
+            self.points += points;
+            match self.by_reason.iter_mut().find(|(known, _)| *known == code) {
+                Some((_, known)) => *known += points,
+                None => self.by_reason.push((code, points)),
+            }
+        }
+        self.first.extend(other.first);
+        self.first.truncate(TOLD_MAX);
+    }
+
     /// Points refused.
     pub fn points(&self) -> u64 {
         self.points
@@ -118,6 +131,15 @@ pub struct Dropped {
     pub histograms: u64,
 }
 
+impl Dropped {
+    /// Adds what another body left out.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.strings += other.strings;
+        self.exemplars += other.exemplars;
+        self.histograms += other.histograms;
+    }
+}
+
 /// What a decoder says of a body.
 #[derive(Debug, Clone, Default)]
 pub struct Decoded {
@@ -129,6 +151,13 @@ pub struct Decoded {
     pub batch_id: Option<String>,
     /// Where in the body the points of the batch come from.
     pub origins: Origins,
+}
+
+impl Decoded {
+    /// Points that went into the batch.
+    pub fn kept(&self) -> u64 {
+        self.points_seen - self.rejections.points()
+    }
 }
 
 /// From a point's place in a batch to its place in the body, kept as runs.

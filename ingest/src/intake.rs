@@ -1,6 +1,7 @@
 //! A request from its body to its answer.
 //!
-//! body ─▶ decompress ─▶ decode ─▶ one [`Sink::append`] ─▶ rejections traced back to the body ─▶ [`IngestOutcome`]
+//! body ─▶ decompress ─▶ decode ─▶ [`Controls`] ─▶ one [`Sink::append`] ─▶ rejections traced back to the body ─▶
+//! [`IngestOutcome`]
 //!
 //! All good points of a request are appended at once or not at all. Blocking: callers run it off the async workers.
 
@@ -15,11 +16,13 @@ use schemas::{PointBatch, TimeRange};
 use thiserror::Error;
 
 use crate::body::{self, BodyError, ContentEncoding};
+use crate::controls::Controls;
 use crate::decode::line_protocol::{self, Precision};
 use crate::decode::prom_text::{self, Dialect};
 use crate::decode::{DecodeError, Decoded, Dropped, Rejected, Rejections, Scope, json, remote_write};
 use crate::limits::Limits;
 use crate::metrics::IngestMetrics;
+use crate::mix::splitmix64;
 
 /// Batches kept for their memory. More requests than this at once allocate their own.
 const SPARE_BATCHES_MAX: usize = 8;
@@ -103,6 +106,8 @@ pub struct IngestOutcome {
     pub batch_id: String,
     /// Points that are durable and queryable.
     pub accepted: u64,
+    /// Points that the rules of `controls` left out: neither accepted nor refused.
+    pub disabled: u64,
     /// Points that were refused: how many, and the first of them with index and reason.
     pub rejections: Rejections,
     /// Left out without fault of the sender.
@@ -152,6 +157,7 @@ pub struct Intake {
     clock: Arc<dyn Clock>,
     limits: Limits,
     metrics: IngestMetrics,
+    controls: Controls,
     spare: Mutex<Vec<PointBatch>>,
     /// Makes batch ids of one process differ from each other, and from those of its last life.
     batches: AtomicU64,
@@ -166,7 +172,13 @@ impl std::fmt::Debug for Intake {
 impl Intake {
     pub fn new(sink: Arc<dyn Sink>, clock: Arc<dyn Clock>, limits: Limits, metrics: IngestMetrics) -> Self {
         let batches = AtomicU64::new(clock.now_ms().cast_unsigned() << 20);
-        Self { sink, clock, limits, metrics, spare: Mutex::new(Vec::new()), batches }
+        Self { sink, clock, limits, metrics, controls: Controls::default(), spare: Mutex::new(Vec::new()), batches }
+    }
+
+    /// With rules for what is stored; without them all of it is.
+    #[must_use]
+    pub fn controlled_by(self, controls: Controls) -> Self {
+        Self { controls, ..self }
     }
 
     pub fn limits(&self) -> &Limits {
@@ -201,18 +213,22 @@ impl Intake {
         let scope = Scope { now_ms: self.clock.now_ms(), window: self.sink.intake_window(), limits: &self.limits };
         let decoded = format.decode(&plain, scope, batch)?;
         self.metrics.decoded(format.protocol(), plain.len(), started.elapsed());
+        let controlled = self.controls.apply(batch);
         let nothing = batch.is_empty() && batch.metadata().is_empty();
         let appended = if nothing { Appended::default() } else { self.sink.append(batch)? };
+        controlled.count();
         let mut rejections = decoded.rejections;
-        trace_back(&appended, batch, &decoded.origins, &mut rejections);
+        let origin = |point| decoded.origins.index_of(controlled.index_before(point));
+        trace_back(&appended, batch, origin, &mut rejections);
         debug_assert_eq!(
-            appended.accepted + rejections.points(),
+            appended.accepted + rejections.points() + controlled.left_out(),
             decoded.points_seen,
-            "every point of a request is either accepted or refused, and is so once"
+            "every point of a request is accepted, refused or left out by a rule, and is so once"
         );
         Ok(IngestOutcome {
             batch_id: decoded.batch_id.unwrap_or_else(|| self.next_batch_id()),
             accepted: appended.accepted,
+            disabled: controlled.left_out(),
             rejections,
             dropped: decoded.dropped,
         })
@@ -232,18 +248,15 @@ impl Intake {
     /// `b-` and eight hexadecimal digits: enough to find a request in a log.
     fn next_batch_id(&self) -> String {
         let number = self.batches.fetch_add(1, Ordering::Relaxed);
-        // The finalizer of SplitMix64, so that neighbours look different.
-        let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        format!("b-{:08x}", (mixed ^ (mixed >> 31)) >> 32)
+        // So that neighbours look different.
+        format!("b-{:08x}", splitmix64(number, 0) >> 32)
     }
 }
 
-/// Tells what the sink refused by the indexes of the body.
-fn trace_back(appended: &Appended, batch: &PointBatch, origins: &crate::decode::Origins, rejections: &mut Rejections) {
+/// Tells what the sink refused by the indexes of the body; `origin` gives that of a point of the batch.
+fn trace_back(appended: &Appended, batch: &PointBatch, origin: impl Fn(u32) -> u64, rejections: &mut Rejections) {
     for (point, reason) in &appended.rejected_points {
-        rejections.add(Rejected { index: origins.index_of(*point), points: 1, reason: reason.clone() });
+        rejections.add(Rejected { index: origin(*point), points: 1, reason: reason.clone() });
     }
     if appended.rejected_series.is_empty() {
         return;
@@ -260,7 +273,7 @@ fn trace_back(appended: &Appended, batch: &PointBatch, origins: &crate::decode::
     for (series, reason) in &appended.rejected_series {
         let (first, count) = points[*series as usize];
         if count > 0 {
-            rejections.add(Rejected { index: origins.index_of(first), points: count, reason: reason.clone() });
+            rejections.add(Rejected { index: origin(first), points: count, reason: reason.clone() });
         }
     }
 }

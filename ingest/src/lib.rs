@@ -11,16 +11,22 @@
 //! Deliberately not here: sockets and HTTP routes (the server), durability (the sink), and any clock but the one given.
 
 pub mod body;
+pub mod controls;
 pub mod decode;
 pub mod encode;
 pub mod intake;
+pub mod kafka;
 pub mod limits;
+pub mod message;
 pub mod metrics;
+pub mod registry;
 pub mod timestamp;
 
 mod canonical;
+mod mix;
 
 pub use body::{BodyError, ContentEncoding};
+pub use controls::{Controlled, Controls};
 pub use decode::{DecodeError, Decoded, Rejected};
 pub use intake::{Format, IngestOutcome, Intake, IntakeError, Protocol, Sink, SinkError};
 pub use limits::Limits;

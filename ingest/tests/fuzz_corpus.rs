@@ -10,6 +10,16 @@ mod decoded;
 mod json;
 #[path = "../../tests/fuzz/checks/line_protocol.rs"]
 mod line_protocol;
+#[path = "../../tests/fuzz/checks/message_avro.rs"]
+mod message_avro;
+#[path = "../../tests/fuzz/checks/message_influx.rs"]
+mod message_influx;
+#[path = "../../tests/fuzz/checks/message_json.rs"]
+mod message_json;
+#[path = "../../tests/fuzz/checks/message_remote_write.rs"]
+mod message_remote_write;
+#[path = "../../tests/fuzz/checks/messages.rs"]
+mod messages;
 #[path = "../../tests/fuzz/checks/prom_text.rs"]
 mod prom_text;
 #[path = "../../tests/fuzz/checks/remote_write.rs"]
@@ -42,4 +52,24 @@ fn no_line_protocol_of_the_corpus_breaks_the_decoder() {
 #[test]
 fn no_text_of_the_corpus_breaks_the_decoder() {
     replay("prom_text", prom_text::check);
+}
+
+#[test]
+fn no_json_message_of_the_corpus_breaks_the_decoder() {
+    replay("message_json", message_json::check);
+}
+
+#[test]
+fn no_avro_message_of_the_corpus_breaks_the_decoder() {
+    replay("message_avro", message_avro::check);
+}
+
+#[test]
+fn no_influx_message_of_the_corpus_breaks_the_decoder() {
+    replay("message_influx", message_influx::check);
+}
+
+#[test]
+fn no_remote_write_message_of_the_corpus_breaks_the_decoder() {
+    replay("message_remote_write", message_remote_write::check);
 }

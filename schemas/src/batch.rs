@@ -5,6 +5,8 @@
 //! A batch owns one arena for the canonical label bytes of all its series, so building it allocates a handful of
 //! times whatever its size. The same series may stand in a batch more than once.
 
+mod rework;
+
 use std::collections::BTreeMap;
 
 use crate::ids::SeriesHash;
@@ -26,6 +28,16 @@ pub struct MetricMetadata {
     pub help: Option<String>,
 }
 
+/// A place in a batch to go back to: everything that was added later can be taken out again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    arena: usize,
+    series: usize,
+    points: usize,
+    /// Which mark of the batch this is: only the newest can be gone back to.
+    number: u64,
+}
+
 /// Points of many series, in arrival order.
 #[derive(Debug, Clone, Default)]
 pub struct PointBatch {
@@ -35,6 +47,10 @@ pub struct PointBatch {
     timestamps: Vec<i64>,
     values: Vec<f64>,
     metadata: BTreeMap<String, MetricMetadata>,
+    /// What was said of metrics before the newest mark, where it was changed since.
+    said_before: Vec<(String, Option<MetricMetadata>)>,
+    /// Marks set so far; 0 while nobody wants to go back.
+    marks: u64,
 }
 
 impl PointBatch {
@@ -50,6 +66,31 @@ impl PointBatch {
         self.timestamps.clear();
         self.values.clear();
         self.metadata.clear();
+        self.said_before.clear();
+        self.marks = 0;
+    }
+
+    /// Marks this place. Earlier marks are void from now on.
+    pub fn mark(&mut self) -> Mark {
+        self.said_before.clear();
+        self.marks += 1;
+        Mark { arena: self.arena.len(), series: self.series.len(), points: self.len(), number: self.marks }
+    }
+
+    /// Takes out everything that was added since the newest mark, which stays valid.
+    pub fn truncate_to(&mut self, mark: Mark) {
+        assert_eq!(mark.number, self.marks, "only the newest mark of a batch can be gone back to");
+        self.arena.truncate(mark.arena);
+        self.series.truncate(mark.series);
+        self.series_of.truncate(mark.points);
+        self.timestamps.truncate(mark.points);
+        self.values.truncate(mark.points);
+        while let Some((metric, said)) = self.said_before.pop() {
+            match said {
+                Some(said) => self.metadata.insert(metric, said),
+                None => self.metadata.remove(&metric),
+            };
+        }
     }
 
     /// Adds a series by its labels, metric name included, in any order; `pairs` is left sorted.
@@ -86,6 +127,9 @@ impl PointBatch {
 
     /// Remembers what the sender says of a metric; the last word of a batch wins, field by field.
     pub fn describe(&mut self, metric: &str, said: MetricMetadata) {
+        if self.marks > 0 {
+            self.said_before.push((metric.to_owned(), self.metadata.get(metric).cloned()));
+        }
         let entry = self.metadata.entry(metric.to_owned()).or_default();
         entry.unit = said.unit.or(entry.unit.take());
         entry.kind = said.kind.or(entry.kind.take());
@@ -110,6 +154,11 @@ impl PointBatch {
     pub fn series(&self, index: u32) -> (SeriesHash, &[u8]) {
         let entry = &self.series[index as usize];
         (entry.hash, &self.arena[entry.start as usize..entry.end as usize])
+    }
+
+    /// The hash of each series, in order.
+    pub fn series_hashes(&self) -> impl Iterator<Item = SeriesHash> {
+        self.series.iter().map(|entry| entry.hash)
     }
 
     /// The index of each point's series.
@@ -150,6 +199,31 @@ mod tests {
         let labels = Labels::new([("__name__", "up"), ("job", "a")]).expect("valid");
         assert_eq!(batch.series(up), (labels.hash(), labels.as_bytes()));
         assert_eq!((batch.len(), batch.timestamps(), batch.values()), (1, &[1_000_i64][..], &[1.0][..]));
+    }
+
+    #[test]
+    fn going_back_to_a_mark_takes_out_what_came_later() {
+        let unit = |unit: &str| MetricMetadata { unit: Some(unit.to_owned()), ..MetricMetadata::default() };
+        let mut batch = PointBatch::new();
+        let up = batch.add_series(&mut vec![("__name__", "up")]).expect("valid");
+        batch.push(up, 1_000, 1.0);
+        batch.describe("up", unit("bool"));
+        let before = batch.clone();
+        let mark = batch.mark();
+        for _ in 0..2 {
+            let down = batch.add_series(&mut vec![("__name__", "down")]).expect("valid");
+            batch.push(down, 2_000, 2.0);
+            batch.push(up, 3_000, 3.0);
+            for said in ["percent", "bytes"] {
+                batch.describe("up", unit(said));
+                batch.describe("down", unit(said));
+            }
+            assert_eq!(batch.metadata()["up"], unit("bytes"));
+            batch.truncate_to(mark);
+            assert_eq!((batch.len(), batch.series_len(), batch.bytes()), (1, 1, before.bytes()));
+            assert_eq!(batch.metadata(), before.metadata());
+            assert_eq!(batch.series(up), before.series(up));
+        }
     }
 
     #[test]

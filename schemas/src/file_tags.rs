@@ -2,13 +2,17 @@
 //!
 //! [`FileTags`] ─▶ one tag, `thermocline` = JSON ─▶ `add.tags` of the commit ─▶ snapshot ─▶ [`FileTags`]
 //!
-//! An hour is archived exactly if a live file says so here; nothing else is asked. Versioned: a reader that meets a
-//! newer version says so instead of guessing. Other programs' tags are left alone.
+//! An hour is archived exactly if a live file says so here; nothing else is asked. A file may hold rows of several writers,
+//! each complete through an epoch of its own. Versioned: a reader that meets a newer version says so instead of guessing, and
+//! a key that it does not know is left out. Other programs' tags are left alone.
+
+pub(crate) mod offsets;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::ids::Epoch;
+use crate::kafka::Offsets;
 use crate::time::Hour;
 
 /// The key of the tag.
@@ -48,6 +52,18 @@ pub struct Holding {
     /// Every point that arrived up to this epoch of the incarnation is in.
     #[serde(with = "epoch")]
     pub through: Epoch,
+    /// How far Kafka's partitions were in by the end of that epoch: a point of this hour that lies before, in its partition,
+    /// is in. Empty where nothing came from Kafka.
+    #[serde(with = "offsets", default, skip_serializing_if = "Offsets::is_empty")]
+    pub offsets: Offsets,
+}
+
+impl Holding {
+    /// Without offsets.
+    pub fn new(node: &str, incarnation: &str, hour: Hour, through: Epoch) -> Self {
+        let [node, incarnation] = [node, incarnation].map(str::to_owned);
+        Self { node, incarnation, hour, through, offsets: Offsets::default() }
+    }
 }
 
 impl FileTags {
@@ -104,16 +120,42 @@ mod epoch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::TopicPartition;
 
     #[test]
     fn tags_are_golden_and_read_back() {
-        let holding =
-            Holding { node: "a".to_owned(), incarnation: "a-1".to_owned(), hour: Hour(498_679), through: Epoch(12) };
+        let holding = Holding::new("a", "a-1", Hour(498_679), Epoch(12));
         let tags = FileTags::new(7, vec![holding]);
         let text = r#"{"v":1,"commit":7,"holds":[{"node":"a","incarnation":"a-1","hour":498679,"through":12}]}"#;
         assert_eq!(tags.encode(), text);
         assert_eq!(FileTags::decode(text).expect("written above"), tags);
         assert_eq!(FileTags::new(3, Vec::new()).encode(), r#"{"v":1,"commit":3}"#);
+    }
+
+    #[test]
+    fn a_tag_of_two_writers_with_offsets_is_golden_and_reads_back() {
+        let of = |topic: &str, partition, next| (TopicPartition::new(topic, partition), next);
+        let hour = Hour(498_679);
+        let mut kafka = Holding::new("a", "a-1", hour, Epoch(12));
+        kafka.offsets = [of("metrics", 0, 57), of("metrics", 11, 9), of("a/b", 1, 0)].into_iter().collect();
+        let tags = FileTags::new(8, vec![kafka, Holding::new("b", "b-7", hour, Epoch(3))]);
+        let text = concat!(
+            r#"{"v":1,"commit":8,"holds":["#,
+            r#"{"node":"a","incarnation":"a-1","hour":498679,"through":12,"#,
+            r#""offsets":{"a/b":{"1":0},"metrics":{"0":57,"11":9}}},"#,
+            r#"{"node":"b","incarnation":"b-7","hour":498679,"through":3}]}"#
+        );
+        assert_eq!(tags.encode(), text);
+        assert_eq!(FileTags::decode(text).expect("written above"), tags);
+    }
+
+    #[test]
+    fn offsets_that_cannot_be_are_errors() {
+        for offsets in [r#"{"t":{"-1":3}}"#, r#"{"t":{"0":-3}}"#, r#"{"t":{"x":3}}"#, r#"{"t":7}"#, "[]"] {
+            let holding = format!(r#"{{"node":"a","incarnation":"1","hour":1,"through":1,"offsets":{offsets}}}"#);
+            let text = format!(r#"{{"v":1,"commit":1,"holds":[{holding}]}}"#);
+            assert!(FileTags::decode(&text).is_err(), "{offsets}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@
 use thiserror::Error;
 
 use crate::ids::{Epoch, MetricId, RetentionClass};
+use crate::kafka::TopicPartition;
 use crate::tier_map::{ColdTable, DeltaVersions, Form, Thresholds};
 use crate::time::{Day, Hour, Resolution};
 use crate::varint::{ReadError, Reader, put_uvarint};
@@ -48,6 +49,8 @@ pub struct RunHour {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunRecord {
     pub epoch: Epoch,
+    /// The oldest epoch that it may have points of: its own, unless runs were merged into it.
+    pub oldest: Epoch,
     /// Its hours, ascending.
     pub hours: Vec<RunHour>,
 }
@@ -82,16 +85,28 @@ pub enum MetaRecord {
     Delta(DeltaVersions),
     /// The version of the tier map that the facts make; written with each that changes the map.
     MapVersion(u64),
+    /// Everything of a Kafka partition before an offset came in this epoch or an earlier one (OFF-1).
+    KafkaOffset(Epoch, TopicPartition, KafkaOffset),
+}
+
+/// How far a Kafka partition is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KafkaOffset {
+    /// The offset of the next message.
+    pub next: i64,
+    /// Whether the archive is to know it, so that a node without its disk can go on from there.
+    pub archived: bool,
 }
 
 /// What a fact is about that may cease to be one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MetaKey {
     Run(Epoch),
     SealedThrough(Hour),
     ArchivedThrough(ColdTable, RetentionClass, Hour),
     Form(RetentionClass, Day, MetricId),
     Quarantine(Hour),
+    KafkaOffset(Epoch, TopicPartition),
 }
 
 const FORMAT: u8 = 0x00;
@@ -106,11 +121,12 @@ const QUARANTINE: u8 = 0x08;
 const INTAKE_FLOOR: u8 = 0x09;
 const DELTA: u8 = 0x0a;
 const MAP_VERSION: u8 = 0x0b;
+const KAFKA_OFFSET: u8 = 0x0c;
 
 impl MetaKey {
     /// The key of the record.
-    pub fn bytes(self) -> Vec<u8> {
-        match self {
+    pub fn bytes(&self) -> Vec<u8> {
+        match *self {
             Self::Run(epoch) => with_u32s(vec![RUN], &[epoch.0]),
             Self::SealedThrough(hour) => with_u32s(vec![SEALED], &[hour.0]),
             Self::ArchivedThrough(table, class, hour) => {
@@ -118,6 +134,7 @@ impl MetaKey {
             }
             Self::Form(class, day, metric) => with_u32s(vec![FORM, class.0], &[day.0, metric.0]),
             Self::Quarantine(hour) => with_u32s(vec![QUARANTINE], &[hour.0]),
+            Self::KafkaOffset(epoch, ref of) => kafka_offset_key(epoch, of),
         }
     }
 }
@@ -140,6 +157,7 @@ impl MetaRecord {
             Self::IntakeFloor(class, _) => vec![INTAKE_FLOOR, class.0],
             Self::Delta(_) => vec![DELTA],
             Self::MapVersion(_) => vec![MAP_VERSION],
+            Self::KafkaOffset(epoch, of, _) => kafka_offset_key(*epoch, of),
         }
     }
 
@@ -166,6 +184,10 @@ impl MetaRecord {
                 }
             }
             Self::MapVersion(version) => put_uvarint(&mut out, *version),
+            Self::KafkaOffset(_, _, offset) => {
+                put_uvarint(&mut out, offset.next.unsigned_abs());
+                out.push(u8::from(offset.archived));
+            }
         }
         out
     }
@@ -191,6 +213,28 @@ fn with_u32s(mut key: Vec<u8>, numbers: &[u32]) -> Vec<u8> {
         key.extend_from_slice(&number.to_be_bytes());
     }
     key
+}
+
+fn kafka_offset_key(epoch: Epoch, of: &TopicPartition) -> Vec<u8> {
+    let mut key = with_u32s(vec![KAFKA_OFFSET], &[epoch.0, of.partition.unsigned_abs()]);
+    key.extend_from_slice(of.topic.as_bytes());
+    key
+}
+
+fn read_kafka_offset(about: &[u8], value: &mut Reader<'_>) -> Result<Option<MetaRecord>, MetaError> {
+    let Some((numbers, topic)) = about.split_first_chunk::<8>() else { return Ok(None) };
+    let [a, b, c, d, e, f, g, h] = *numbers;
+    let partition = i32::try_from(u32::from_be_bytes([e, f, g, h]))
+        .map_err(|_| MetaError::Value("a Kafka partition is out of range"))?;
+    let topic = std::str::from_utf8(topic).map_err(|_| MetaError::Value("a Kafka topic is not UTF-8"))?;
+    let next = i64::try_from(value.uvarint()?).map_err(|_| MetaError::Value("a Kafka offset is out of range"))?;
+    let archived = match value.u8()? {
+        0 => false,
+        1 => true,
+        _ => return Err(MetaError::Value("a flag is neither 0 nor 1")),
+    };
+    let (epoch, of) = (Epoch(u32::from_be_bytes([a, b, c, d])), TopicPartition::new(topic, partition));
+    Ok(Some(MetaRecord::KafkaOffset(epoch, of, KafkaOffset { next, archived })))
 }
 
 /// `None` for keys of no known kind.
@@ -229,6 +273,7 @@ fn decode_kind(kind: u8, about: &[u8], value: &mut Reader<'_>) -> Result<Option<
             MetaRecord::Delta(versions)
         }
         (MAP_VERSION, []) => MetaRecord::MapVersion(value.uvarint()?),
+        (KAFKA_OFFSET, about) => return read_kafka_offset(about, value),
         _ => return Ok(None),
     };
     Ok(Some(record))
@@ -243,6 +288,9 @@ fn put_run(out: &mut Vec<u8>, run: &RunRecord) {
         put_uvarint(out, held.classes.len() as u64);
         out.extend(held.classes.iter().map(|class| class.0));
         before = held.hour.0;
+    }
+    if run.oldest < run.epoch {
+        put_uvarint(out, u64::from(run.epoch.0 - run.oldest.0));
     }
 }
 
@@ -262,7 +310,9 @@ fn read_run(epoch: Epoch, value: &mut Reader<'_>) -> Result<RunRecord, MetaError
         hours.push(RunHour { hour: Hour(hour), points, classes });
         before = hour;
     }
-    Ok(RunRecord { epoch, hours })
+    let merged = if value.is_empty() { 0 } else { read_u32(value)? };
+    let oldest = epoch.0.checked_sub(merged).ok_or(MetaError::Value("an epoch is out of range"))?;
+    Ok(RunRecord { epoch, oldest: Epoch(oldest), hours })
 }
 
 fn read_u32(value: &mut Reader<'_>) -> Result<u32, MetaError> {

@@ -2,6 +2,7 @@
 //!
 //! table, hour, class ─▶ [`PartitionDir`] ─┐
 //! subject, incarnation, attempt, part ────┴─▶ [`DataFile`] ─▶ `date=2026-11-21/class=default/2026-11-21T07-<incarnation>-<attempt>-<part>.parquet`
+//! node, incarnation, number ─▶ [`PositionFile`] ─▶ `_thermocline/nodes/<node>/<incarnation>/position-<number>.json`
 //!
 //! Every name holds who wrote it (the incarnation) and an attempt that is never used twice, so an upload can neither
 //! replace another's file nor be mistaken for one (GC-1). What a file holds is in its tags (`file_tags`), not here.
@@ -22,7 +23,9 @@ pub const SERVICE_DIR: &str = "_thermocline";
 pub enum PathError {
     #[error("an incarnation is 1 to 64 of the characters A-Z a-z 0-9 - _ ., not {0:?}")]
     Incarnation(String),
-    #[error("{0:?} is not a data file of this program")]
+    #[error("a node is 1 to 64 of the characters A-Z a-z 0-9 - _ ., not {0:?}")]
+    Node(String),
+    #[error("{0:?} is not a file of this program")]
     NotOurs(String),
 }
 
@@ -32,11 +35,7 @@ pub struct Incarnation(String);
 
 impl Incarnation {
     pub fn new(text: &str) -> Result<Self, PathError> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if text.is_empty() || text.len() > 64 || !text.chars().all(plain) {
-            return Err(PathError::Incarnation(text.to_owned()));
-        }
-        Ok(Self(text.to_owned()))
+        if is_plain(text) { Ok(Self(text.to_owned())) } else { Err(PathError::Incarnation(text.to_owned())) }
     }
 
     pub fn as_str(&self) -> &str {
@@ -48,6 +47,12 @@ impl fmt::Display for Incarnation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether a text is a segment of a path as it is, on every store.
+fn is_plain(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=64).contains(&text.len()) && text.chars().all(plain) && !text.chars().all(|c| c == '.')
 }
 
 /// One try to write files: never used twice. Random by process, counted within it.
@@ -127,6 +132,61 @@ impl DataFile {
             attempt: Attempt::parse(attempt)?,
             part: part.parse().ok()?,
         })
+    }
+}
+
+/// A node's directory, below the archive's root: the positions of all its incarnations.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NodeDir(String);
+
+impl NodeDir {
+    pub fn new(node: &str) -> Result<Self, PathError> {
+        if is_plain(node) { Ok(Self(node.to_owned())) } else { Err(PathError::Node(node.to_owned())) }
+    }
+
+    pub fn node(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for NodeDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{SERVICE_DIR}/nodes/{}", self.0)
+    }
+}
+
+/// The name of a position (`position`), below the archive's root.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PositionFile {
+    pub node: NodeDir,
+    pub incarnation: Incarnation,
+    /// Counts the positions of an incarnation, from 1.
+    pub seq: u64,
+}
+
+impl fmt::Display for PositionFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Twenty digits, so that a listing has them in order.
+        write!(f, "{}/{}/position-{:020}.json", self.node, self.incarnation, self.seq)
+    }
+}
+
+impl PositionFile {
+    /// Reads the last five segments of `path`.
+    pub fn parse(path: &str) -> Result<Self, PathError> {
+        // Only the form that `Display` writes, so that two names never mean one document.
+        let file = Self::parse_end(path).filter(|file| {
+            let name = file.to_string();
+            path == name || path.strip_suffix(&name).is_some_and(|before| before.ends_with('/'))
+        });
+        file.ok_or_else(|| PathError::NotOurs(path.to_owned()))
+    }
+
+    fn parse_end(path: &str) -> Option<Self> {
+        let mut segments = path.rsplit('/');
+        let seq = segments.next()?.strip_prefix("position-")?.strip_suffix(".json")?.parse().ok()?;
+        let incarnation = Incarnation::new(segments.next()?).ok()?;
+        Some(Self { node: NodeDir::new(segments.next()?).ok()?, incarnation, seq })
     }
 }
 
@@ -259,7 +319,32 @@ mod tests {
             assert!(DataFile::parse(name).is_err(), "{name}");
         }
         assert!(Incarnation::new("a/b").is_err());
-        assert!(Incarnation::new("").is_err());
+        assert!(Incarnation::new("").is_err() && Incarnation::new("..").is_err());
+    }
+
+    #[test]
+    fn positions_are_golden_and_parse_back() {
+        let file = PositionFile {
+            node: NodeDir::new("node-7").expect("plain"),
+            incarnation: Incarnation::new("a1b2").expect("plain"),
+            seq: 42,
+        };
+        let name = "_thermocline/nodes/node-7/a1b2/position-00000000000000000042.json";
+        assert_eq!(file.to_string(), name);
+        assert_eq!(PositionFile::parse(name), Ok(file.clone()));
+        assert_eq!(PositionFile::parse(&format!("bucket/archive/{name}")), Ok(file));
+        let foreign = [
+            "_thermocline/nodes/node-7/a1b2/position-42.json",
+            "x_thermocline/nodes/node-7/a1b2/position-00000000000000000042.json",
+            "nodes/node-7/a1b2/position-00000000000000000042.json",
+            "_thermocline/nodes/node-7/a1b2/position-00000000000000000042.json#1",
+            "_thermocline/nodes/../a1b2/position-00000000000000000042.json",
+            "",
+        ];
+        for name in foreign {
+            assert!(PositionFile::parse(name).is_err(), "{name}");
+        }
+        assert!(NodeDir::new("a/b").is_err() && NodeDir::new("..").is_err());
     }
 
     #[test]

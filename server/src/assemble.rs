@@ -4,6 +4,7 @@
 //!
 //! What is waited for is told at the gate, so that `/-/ready` can say it. Not here: listening, stopping (`serve`).
 
+mod kafka;
 mod sink;
 
 use std::num::NonZeroUsize;
@@ -15,7 +16,9 @@ use runtime::{Clock, CpuPool};
 use schemas::tier_map::DeltaVersions;
 
 use self::sink::StoreSink;
+use crate::config::kafka::Via;
 use crate::config::{Config, Durability};
+use crate::controls::ControlsDesk;
 use crate::http::app::App;
 use crate::http::gate::Parts;
 
@@ -46,16 +49,26 @@ pub(crate) async fn assemble(config: &Config, app: &App, clock: Arc<dyn Clock>) 
     let compactor = compactor(config, &store, &archive, Arc::clone(&clock), work_pool);
     let engine = engine(config, &store, &archive, Arc::clone(&clock), query_pool);
     let ingest_metrics = ingest::IngestMetrics::default();
+    let controls = ControlsDesk::open(&config.data_dir, config.rule_specs(), ingest::Controls::default())?;
     app.telemetry.register(|registry| {
         store.register_metrics(registry);
         archive.metrics().register(registry);
         compactor.register_metrics(registry);
         engine.metrics().register(registry);
         ingest_metrics.register(registry);
+        controls.controls().register(registry);
     });
     let sink = Arc::new(StoreSink::new(Arc::clone(&store), Arc::clone(&clock)));
-    let intake = Arc::new(ingest::Intake::new(sink, clock, ingest_limits(config), ingest_metrics));
-    Ok(Arc::new(Parts { store, archive, compactor, engine, intake, ingest_pool }))
+    let kafka = kafka::start(config, app, &sink, controls.controls(), &clock, archive.node())?;
+    let intake = ingest::Intake::new(kafka::way_in(config, sink)?, clock, ingest_limits(config), ingest_metrics);
+    let intake = match config.ingest.http.via {
+        Via::Store => intake.controlled_by(controls.controls().clone()),
+        // What goes by Kafka meets the rules where it is read; they are not made to be applied twice.
+        Via::Kafka => intake,
+    };
+    let intake = Arc::new(intake);
+    let controls = Arc::new(controls);
+    Ok(Arc::new(Parts { store, archive, compactor, engine, intake, controls, kafka, ingest_pool }))
 }
 
 /// Where RocksDB lies in a data directory.

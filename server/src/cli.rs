@@ -59,6 +59,9 @@ pub(crate) enum Command {
     Agent(crate::agent::AgentArgs),
     /// Push made-up metrics to a server, as fast as it takes them or at a rate
     Loadgen(crate::loadgen::LoadgenArgs),
+    /// Messages of Kafka that could not be read
+    #[command(subcommand)]
+    Dlq(DlqCommand),
     /// Exit 0 if a server is ready, 1 if not (for containers)
     Healthcheck(HealthcheckArgs),
     /// Show how it works: a fresh server, three past days of 50 hosts, and four questions
@@ -172,6 +175,45 @@ pub(crate) struct SqlArgs {
     pub(crate) server: String,
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: RowFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DlqCommand {
+    /// Send dead letters back to the topic that they came from, for a server to read them again
+    #[command(after_help = "\
+Examples:
+  thermocline dlq replay --config thermocline.yml --dry-run metrics-raw   says how many there are
+  thermocline dlq replay --config thermocline.yml metrics-raw
+  thermocline dlq replay --brokers 127.0.0.1:9092 --to metrics-mended --limit 100 metrics-raw
+
+What was replayed is remembered by the group, so that a second replay goes on where the first one ended. A letter that
+still cannot be read becomes a dead letter again.")]
+    Replay(DlqReplayArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DlqReplayArgs {
+    /// The topic whose dead letters they are: metrics-raw, not metrics-raw.dlq
+    #[arg(value_name = "TOPIC")]
+    pub(crate) topic: String,
+    /// The server's configuration: brokers, TLS and SASL
+    #[arg(long, env = "THERMOCLINE_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Brokers, where the configuration has none or others
+    #[arg(long, value_name = "HOST:PORT,…")]
+    pub(crate) brokers: Option<String>,
+    /// Where they go [default: the topic that each came from]
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) to: Option<String>,
+    /// Remembers how far replays have come
+    #[arg(long, default_value = "thermocline-dlq-replay", value_name = "GROUP")]
+    pub(crate) group: String,
+    /// Letters at most
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Count them only
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

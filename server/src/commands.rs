@@ -1,6 +1,7 @@
 //! One file a command. The only place, with tests, where errors are `anyhow`: here they end as text for a person.
 
 mod check;
+mod dlq;
 mod healthcheck;
 pub(crate) mod inspect;
 mod serve;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use runtime::logging::LogFormat;
 
-use crate::cli::{CheckCommand, Cli, Command};
+use crate::cli::{CheckCommand, Cli, Command, DlqCommand};
 use crate::config::LogFormatName;
 
 /// Runs what the command line asks for.
@@ -35,6 +36,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Agent(args) => Box::pin(crate::agent::run(args)).await.map(done),
         Command::Loadgen(args) => Box::pin(crate::loadgen::run(args)).await.map(done),
         Command::Healthcheck(args) => Ok(healthcheck::run(&args).await),
+        Command::Dlq(DlqCommand::Replay(args)) => dlq::run(args).await.map(done),
         Command::Demo(args) => Box::pin(crate::demo::run(args)).await,
         Command::Completions { shell } => {
             let mut out = Vec::new();

@@ -9,7 +9,9 @@
 //! Not here: what a value does (the crates it is handed to), and when a reload happens (`commands::serve`).
 
 mod check;
+pub(crate) mod controls;
 pub(crate) mod entries;
+pub(crate) mod kafka;
 mod load;
 mod sections;
 pub(crate) mod units;

@@ -13,6 +13,8 @@
 mod admin;
 pub(crate) mod app;
 mod body;
+mod controls;
+mod kafka;
 mod documents;
 pub(crate) mod gate;
 mod health;

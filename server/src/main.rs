@@ -10,6 +10,7 @@ mod assemble;
 mod cli;
 mod commands;
 mod config;
+mod controls;
 mod demo;
 mod http;
 mod loadgen;

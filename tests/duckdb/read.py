@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Reads the four Delta tables below a local directory with DuckDB, an engine that is not ours.
 
-    read.py COLD_DIR
+    read.py COLD_DIR [POINTS_FILE]
 
-Prints one JSON object: per table, rows of [series_id, hour in ms, count, sum, min, max, rows, distinct timestamps],
+With a file: writes every point to it, a line `metric,server_id,ms,value` each, ordered, and prints nothing. Else prints one JSON object: per table, rows of [series_id, hour in ms, count, sum, min, max, rows, distinct timestamps],
 ordered; for `series`, rows of [series_id, metric, labels as an object]. Staleness markers (NULL values) are not counted,
 as in the API.
 """
@@ -30,6 +30,13 @@ QUERIES = {
 }
 
 
+POINTS = """
+    COPY (SELECT s.metric, s.labels['server_id'], epoch_ms(r.ts), r.value
+          FROM delta_scan($raw) r LEFT JOIN delta_scan($series) s USING (series_id)
+          WHERE r.value IS NOT NULL ORDER BY ALL)
+    TO '{file}' (HEADER false)"""
+
+
 def connect():
     con = duckdb.connect()
     pattern = os.path.join(os.path.dirname(duckdb_extension_delta.__file__), "extensions", "*", "delta.duckdb_extension")
@@ -41,6 +48,10 @@ def connect():
 def main():
     cold = sys.argv[1]
     con = connect()
+    if len(sys.argv) > 2:
+        tables = {table: os.path.join(cold, table) for table in ("raw", "series")}
+        con.execute(POINTS.format(file=sys.argv[2].replace("'", "''")), tables)
+        return
     out = {}
     for table, query in QUERIES.items():
         out[table] = con.execute(query, [os.path.join(cold, table)]).fetchall()

@@ -84,19 +84,48 @@ impl Outside {
 }
 
 /// Reads the tables with DuckDB; `None`, and a loud line, where DuckDB is not installed, except with `CI=true`.
-#[expect(clippy::print_stderr, reason = "a check that is skipped must be seen")]
 pub(crate) async fn read(cold: &Path) -> anyhow::Result<Option<Outside>> {
-    let python = venv().join("bin/python");
+    let Some(printed) = read_py(&[cold]).await? else { return Ok(None) };
+    Ok(Some(serde_json::from_slice(&printed).context("what read.py printed")?))
+}
+
+/// By metric and server, every point in order of time: as often as it is there.
+pub(crate) type Points = BTreeMap<(String, String), Vec<(i64, f64)>>;
+
+/// As [`read`], but every single point.
+pub(crate) async fn points(cold: &Path) -> anyhow::Result<Option<Points>> {
+    let file = tempfile::NamedTempFile::new().context("making a file for the points")?;
+    if read_py(&[cold, file.path()]).await?.is_none() {
+        return Ok(None);
+    }
+    let mut points = Points::new();
+    for line in std::fs::read_to_string(file.path()).context("reading the points")?.lines() {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [metric, server_id, timestamp, value] = fields[..] else { anyhow::bail!("not a point: {line}") };
+        let point = (timestamp.parse().context("a time")?, value.parse().context("a value")?);
+        points.entry((metric.to_owned(), server_id.to_owned())).or_default().push(point);
+    }
+    Ok(Some(points))
+}
+
+#[expect(clippy::print_stderr, reason = "a check that is skipped must be seen")]
+async fn read_py(args: &[&Path]) -> anyhow::Result<Option<Vec<u8>>> {
+    let python = python();
     if !python.exists() {
         let required = std::env::var("CI").is_ok_and(|ci| ci == "true");
         ensure!(!required, "DuckDB is required with CI=true: run scripts/setup.sh");
-        eprintln!("SKIPPED: no DuckDB in {} (scripts/setup.sh installs it; with CI=true this fails)", venv().display());
+        eprintln!("SKIPPED: no DuckDB at {} (scripts/setup.sh installs it; with CI=true this fails)", python.display());
         return Ok(None);
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../duckdb/read.py");
-    let output = Command::new(python).arg(script).arg(cold).output().await.context("running read.py")?;
+    let output = Command::new(python).arg(script).args(args).output().await.context("running read.py")?;
     ensure!(output.status.success(), "read.py: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(Some(serde_json::from_slice(&output.stdout).context("what read.py printed")?))
+    Ok(Some(output.stdout))
+}
+
+/// The Python of the tests, with DuckDB and with a client of Kafka.
+pub(crate) fn python() -> PathBuf {
+    venv().join("bin/python")
 }
 
 fn venv() -> PathBuf {

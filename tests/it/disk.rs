@@ -3,79 +3,21 @@
 //! The disk is a small one of memory, which only this test and its server see. Where the system lets nobody make one,
 //! the test is skipped with a loud line.
 
-use std::fs::{File, Permissions};
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use kit::Server;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use kit::{Server, SmallDisk};
 use tokio::time::{Instant, sleep};
 
 use crate::api::{Api, HOUR_MS, hour_of, now_ms, refusal_of};
 
-const SIZE: &str = "64m";
+const SIZE_MIB: u32 = 64;
 /// Points of a batch: more bytes than a block of the disk.
 const BATCH: i64 = 1_000;
 /// Batches until a full disk must have said so.
 const BATCHES_MAX: i64 = 200;
 /// Bounds a hang; nothing is measured.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A disk that a process holds in a mount namespace of its own.
-struct SmallDisk {
-    holder: Child,
-    at: PathBuf,
-}
-
-impl SmallDisk {
-    /// Mounts one at a directory; `None` where that is not allowed.
-    async fn mount(at: &Path) -> anyhow::Result<Option<Self>> {
-        let script = format!("mount -t tmpfs -o size={SIZE} tmpfs \"$1\" && echo mounted && exec sleep infinity");
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--mount", "--map-root-user", "sh", "-c", &script, "sh"]).arg(at);
-        command.stdout(Stdio::piped()).stderr(Stdio::null()).stdin(Stdio::null()).kill_on_drop(true);
-        let Ok(mut holder) = command.spawn() else { return Ok(None) };
-        let mut said = String::new();
-        let out = holder.stdout.take().context("its output is read")?;
-        BufReader::new(out).read_line(&mut said).await?;
-        Ok((said == "mounted\n").then(|| Self { holder, at: at.to_owned() }))
-    }
-
-    fn pid(&self) -> anyhow::Result<u32> {
-        self.holder.id().context("the holder lives as long as the disk")
-    }
-
-    /// A program that runs another where the disk is.
-    fn program(&self, program: &Path, dir: &Path) -> anyhow::Result<PathBuf> {
-        let script = dir.join("on-small-disk");
-        let enter = format!("nsenter --preserve-credentials --user --mount --target {}", self.pid()?);
-        std::fs::write(&script, format!("#!/bin/sh\nexec {enter} '{}' \"$@\"\n", program.display()))?;
-        std::fs::set_permissions(&script, Permissions::from_mode(0o755))?;
-        Ok(script)
-    }
-
-    /// Where others find the disk.
-    fn path(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let root = PathBuf::from(format!("/proc/{}/root", self.pid()?));
-        Ok(root.join(self.at.strip_prefix("/").context("an absolute path")?).join(name))
-    }
-
-    /// Takes all the room that there is.
-    fn fill(&self) -> anyhow::Result<()> {
-        let mut filler = File::create(self.path("filler")?)?;
-        while filler.write_all(&[0; 4_096]).is_ok() {}
-        Ok(())
-    }
-
-    fn make_room(&self) -> anyhow::Result<()> {
-        std::fs::remove_file(self.path("filler")?).context("removing what fills the disk")
-    }
-}
 
 /// The `n`th batch: points of one series in the past hours, each with a time and a value of its own.
 fn batch(start: i64, n: i64) -> Vec<(i64, f64)> {
@@ -97,7 +39,7 @@ async fn a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing() -> a
     let pid = server.pid().context("the server runs")?;
     let program = std::fs::read_link(format!("/proc/{pid}/exe")).context("finding the program")?;
     server.terminate().await?;
-    let Some(disk) = SmallDisk::mount(&server.data_dir()).await? else {
+    let Some(disk) = SmallDisk::mount(&server.data_dir(), SIZE_MIB).await? else {
         eprintln!("SKIPPED: no disk of our own can be mounted here (unshare)");
         return Ok(());
     };

@@ -3,11 +3,13 @@
 mod answers;
 mod api;
 mod architecture;
+mod controls;
 mod crash;
 mod delta;
 mod disk;
 mod duckdb;
 mod hostile;
+mod kafka;
 mod operations;
 mod protocols;
 mod retention;

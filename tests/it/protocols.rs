@@ -3,7 +3,7 @@
 //! bytes as the protocol's own senders make them ─▶ acknowledged ─▶ `GET /api/metrics` at once ─▶ restart ─▶ again
 
 mod agent;
-mod wire;
+pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 

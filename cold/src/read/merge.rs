@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use datafusion::execution::SendableRecordBatchStream;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
-use schemas::SeriesId;
 use schemas::tier_map::ColdTable;
 
-use super::ColdSelection;
+use super::{ColdSelection, KeyedStream};
 use super::columns::{Batch, SeriesRows};
 use crate::error::ColdError;
 use crate::store::ReadCounters;
@@ -138,7 +137,7 @@ struct Merging<T> {
 }
 
 /// All series of all files, each once.
-pub(crate) fn merge<T: SeriesRows>(sources: Vec<Source<T>>) -> BoxStream<'static, Result<(SeriesId, T), ColdError>> {
+pub(crate) fn merge<T: SeriesRows>(sources: Vec<Source<T>>) -> KeyedStream<T> {
     let head = |(i, source): (usize, &Source<T>)| source.head.as_ref().map(|(key, _)| Reverse((key.clone(), i)));
     let heads = sources.iter().enumerate().filter_map(head).collect();
     let merging = Merging { sources, heads };
@@ -149,7 +148,7 @@ pub(crate) fn merge<T: SeriesRows>(sources: Vec<Source<T>>) -> BoxStream<'static
 }
 
 impl<T: SeriesRows> Merging<T> {
-    async fn next(&mut self) -> Result<Option<(SeriesId, T)>, ColdError> {
+    async fn next(&mut self) -> Result<Option<(SeriesKey, T)>, ColdError> {
         let mut least: Option<SeriesKey> = None;
         let mut parts: Vec<(u64, T)> = Vec::new();
         while let Some(Reverse((key, i))) = self.heads.peek().cloned() {
@@ -167,7 +166,7 @@ impl<T: SeriesRows> Merging<T> {
             }
             least = Some(key);
         }
-        Ok(least.map(|key| (SeriesId(key.id), unite(parts))))
+        Ok(least.map(|key| (key, unite(parts))))
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! A state is immutable and shared: readers keep the version that their tier map speaks of while commits go on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use deltalake_core::kernel::{Action, Add, Remove};
@@ -85,7 +85,8 @@ impl LiveFile {
     /// The hours that it may hold rows of, in no order: as its tags say, else as its partition and statistics do.
     pub(crate) fn hours(&self, table: ColdTable) -> Vec<HourRange> {
         if !self.holds().is_empty() {
-            return self.holds().iter().map(|held| held.hour.range().hours()).collect();
+            let hours: BTreeSet<Hour> = self.holds().iter().map(|held| held.hour).collect();
+            return hours.into_iter().map(|hour| hour.range().hours()).collect();
         }
         let (first, end) =
             self.days(table).map_or((Hour(0), Hour::MAX), |(first, end)| (first.hours().start, end.hours().start));

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use cold::{Archive, ArchiveConfig, ArchivedSeries, ColdError, ColdSelection, HourCommit, ReadCounters};
-use futures::TryStreamExt;
+use cold::{
+    Archive, ArchiveConfig, ArchivedSeries, ColdError, ColdSelection, HourBase, HourCommit, HourWriter, ReadCounters,
+};
+use futures::{FutureExt, TryStreamExt};
 use object_store::ObjectStore;
 use runtime::{Clock, ManualClock};
 use schemas::rollup::Bucket;
@@ -42,6 +44,12 @@ impl Given {
 
     pub(crate) async fn archive(&self, node: &str) -> Arc<Archive> {
         Archive::open(self.config(node)).await.expect("opens")
+    }
+
+    /// An archive for another life of a node's disk.
+    pub(crate) async fn archive_of(&self, node: &str, incarnation: &str) -> Arc<Archive> {
+        let config = ArchiveConfig { incarnation: incarnation.to_owned(), ..self.config(node) };
+        Archive::open(config).await.expect("opens")
     }
 
     pub(crate) async fn archive_through(
@@ -126,18 +134,43 @@ pub(crate) fn in_archive_order(told: &mut [Told]) {
     told.sort_by(|a, b| (a.labels.metric(), a.id()).cmp(&(b.labels.metric(), b.id())));
 }
 
-/// Archives an hour.
+/// Archives an hour as a job does: of other writers' rows it takes in what it meets.
 pub(crate) async fn archive_hour(
     archive: &Arc<Archive>,
     hour: Hour,
     through: u32,
     told: &[Told],
 ) -> Result<HourCommit, ColdError> {
-    let mut writer = archive.hour_writer(hour, CLASS, Epoch(through));
-    for series in told {
-        writer.push(&ArchivedSeries { series_id: series.id(), labels: &series.labels }, &series.points)?;
+    let mut base = archive.known_hour(hour, CLASS)?;
+    loop {
+        match archive_over(archive, &base, through, told).await {
+            Err(ColdError::Overtaken { .. }) => base = archive.newest_hour(hour, CLASS).await?,
+            done => return done,
+        }
     }
-    writer.commit().await
+}
+
+/// Archives an hour over a base: once.
+pub(crate) async fn archive_over(
+    archive: &Arc<Archive>,
+    base: &HourBase,
+    through: u32,
+    told: &[Told],
+) -> Result<HourCommit, ColdError> {
+    let writer = archive.hour_writer(base.hour(), base.class(), Epoch(through));
+    let (mut writer, feed) =
+        if base.is_shared() { writer.over(base).await? } else { (writer, futures::future::ready(()).boxed()) };
+    let mut told = told.to_vec();
+    in_archive_order(&mut told);
+    let writing = tokio::task::spawn_blocking(move || -> Result<HourWriter, ColdError> {
+        for series in &told {
+            writer.push(&ArchivedSeries { series_id: series.id(), labels: &series.labels }, &series.points)?;
+        }
+        writer.finish_columns()?;
+        Ok(writer)
+    });
+    let (writer, ()) = futures::join!(writing, feed);
+    writer.expect("no test panics here")?.commit().await
 }
 
 pub(crate) fn everything() -> ColdSelection {

@@ -42,6 +42,26 @@ impl Core {
         Ok(())
     }
 
+    /// Forgets Kafka offsets of epochs that nobody can ask about any more: those before the oldest run, and before the
+    /// oldest seal that is not archived.
+    pub(super) fn forget_offsets(&self) -> Result<(), HotError> {
+        let view = self.view();
+        let map = view.map();
+        let runs = view.runs().keys().map(|epoch| Epoch(epoch.0.saturating_sub(1)));
+        let unarchived = map.sealed_through.iter().filter(|(hour, _)| !map.is_archived(RetentionClass::DEFAULT, **hour));
+        let oldest = runs.chain(unarchived.map(|(_, through)| *through)).chain([view.checkpoint()]).min();
+        let keys = self.offsets().superseded(oldest.unwrap_or_default());
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.publication().record(self.engine(), "cannot forget Kafka offsets", |_, change| {
+            keys.iter().for_each(|key| change.forget(key.clone()));
+            Ok(())
+        })?;
+        self.offsets().forget(&keys);
+        Ok(())
+    }
+
     /// Forgets the forms of a day of which no family of chunks is left.
     pub(super) fn forget_forms(&self, dropped: Family) -> Result<(), HotError> {
         let (Family::Raw(day) | Family::Raw1m(day)) = dropped else { return Ok(()) };
@@ -107,7 +127,7 @@ impl Core {
         }
         let Some(_guard) = self.locks().try_lock(HourRange { start: Hour(0), end }) else { return Ok(()) };
         self.publication().record(self.engine(), "cannot forget expired hours", |_, change| {
-            old.iter().for_each(|&key| change.forget(key));
+            old.iter().for_each(|key| change.forget(key.clone()));
             Ok(())
         })?;
         outcome.records_forgotten = old.len() as u64;

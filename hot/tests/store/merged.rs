@@ -1,6 +1,7 @@
 //! Merging runs changes no answer.
 
 use hot::MergeOutcome;
+use schemas::Hour;
 use schemas::points::stale;
 
 use crate::given::{World, at, hour};
@@ -54,4 +55,31 @@ fn a_merge_lifts_nothing_over_what_a_base_has_taken_in() {
     }
     assert!(world.seal(hour(0)));
     world.agrees(hour(0)).expect("sealed again after the merge");
+}
+
+#[test]
+fn a_merged_run_tells_from_which_epoch_on_it_may_have_points() {
+    let mut world = World::new();
+    for i in 0..12_i64 {
+        world.append(&[(0, i * 1_000, 1.0)]);
+        world.flush();
+    }
+    world.append(&[(0, at(1, 0), 1.0)]);
+    let told = |world: &World| -> Vec<(u32, u32, Vec<Hour>)> {
+        let epochs = world.store().view().epochs();
+        epochs.into_iter().map(|held| (held.oldest.0, held.epoch.0, held.hours)).collect()
+    };
+    let apart: Vec<_> = (1..=12).map(|epoch| (epoch, epoch, vec![hour(0)])).chain([(13, 13, vec![hour(1)])]).collect();
+    assert_eq!(told(&world), apart);
+    while world.store().merge_runs().expect("merges") != MergeOutcome::Nothing {}
+    world.reopen();
+    let merged = told(&world);
+    assert!(merged.len() < apart.len());
+    // Together they cover what there was, without a gap and in order.
+    let mut next = 1;
+    for (oldest, epoch, _) in &merged {
+        assert_eq!(*oldest, next, "{merged:?}");
+        next = epoch + 1;
+    }
+    assert_eq!(next, 14);
 }

@@ -1,9 +1,10 @@
 use parking_lot::Mutex;
 use runtime::ManualClock;
 use schemas::labels::Labels;
-use schemas::{RejectReason, TimestampMs};
+use schemas::{LabelMatcher, MatchOp, RejectReason, TimestampMs};
 
 use super::*;
+use crate::controls::{Action, Rule, Rules};
 
 const NOW_MS: i64 = 1_742_221_800_000;
 
@@ -82,6 +83,34 @@ fn what_the_sink_refuses_is_told_by_the_line_it_came_from() {
     assert_eq!((outcome.accepted, outcome.rejected()), (3, 3));
     assert_eq!(told(&outcome), [(2, 1, "malformed"), (3, 1, "new_series_per_day"), (5, 1, "invalid_value")]);
     assert_eq!(sink.appended.lock().len(), 3);
+}
+
+#[test]
+fn what_rules_leave_out_is_told_and_the_rest_keeps_its_line() {
+    let (intake, sink) = intake(Memory { refused_metric: Some("b_v"), refused_value: Some(7.0), ..Memory::default() });
+    let name = LabelMatcher::new("__name__", MatchOp::Regex, "debug_.*").expect("compiles");
+    let rule = Rule::new("no-debug", vec![name], Action::Drop).expect("valid");
+    let controls = Controls::default();
+    controls.set(Rules::new(vec![rule]).expect("one"));
+    let intake = intake.controlled_by(controls.clone());
+    let outcome = ingest(&intake, "debug v=1\nbad\nb v=2\ndebug v=7\na v=7,w=8\ndebug v=1\na v=3").expect("taken");
+    assert_eq!((outcome.accepted, outcome.rejected(), outcome.disabled), (2, 3, 3));
+    assert_eq!(told(&outcome), [(2, 1, "malformed"), (3, 1, "new_series_per_day"), (5, 1, "invalid_value")]);
+    assert_eq!(sink.appended.lock().len(), 2);
+    let only = ingest(&intake, "debug v=1").expect("taken");
+    assert_eq!((only.accepted, only.rejected(), only.disabled), (0, 0, 1));
+    assert_eq!(controls.status()[0].points, [("drop", 4)]);
+}
+
+#[test]
+fn a_request_that_the_sink_refuses_is_not_counted_by_rule() {
+    let busy = SinkError::Busy { why: "busy".to_owned(), retry_after: Duration::ZERO };
+    let (intake, _) = intake(Memory { error: Some(busy), ..Memory::default() });
+    let name = LabelMatcher::equal("__name__", "a_v");
+    let controls = Controls::default();
+    controls.set(Rules::new(vec![Rule::new("no-a", vec![name], Action::Drop).expect("valid")]).expect("one"));
+    ingest(&intake.controlled_by(controls.clone()), "a v=1\nb v=1").expect_err("busy");
+    assert_eq!(controls.status()[0].points, [("drop", 0)]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ fn one_of_each() -> Vec<MetaRecord> {
     let class = RetentionClass(2);
     let run = RunRecord {
         epoch: Epoch(9),
+        oldest: Epoch(9),
         hours: vec![
             RunHour { hour: Hour(0), points: 3, classes: vec![RetentionClass(0)] },
             RunHour { hour: Hour(490_000), points: 1 << 40, classes: vec![RetentionClass(0), class] },
@@ -29,6 +30,11 @@ fn one_of_each() -> Vec<MetaRecord> {
         MetaRecord::IntakeFloor(class, Hour(3)),
         MetaRecord::Delta(delta),
         MetaRecord::MapVersion(300),
+        MetaRecord::KafkaOffset(
+            Epoch(7),
+            TopicPartition::new("metrics-raw", 11),
+            KafkaOffset { next: 1_000_000, archived: true },
+        ),
     ]
 }
 
@@ -45,6 +51,15 @@ fn every_record_comes_back_and_keys_differ() {
 }
 
 #[test]
+fn a_merged_run_says_from_which_epoch_on() {
+    let hours = vec![RunHour { hour: Hour(7), points: 1, classes: vec![RetentionClass(0)] }];
+    let merged = MetaRecord::Run(RunRecord { epoch: Epoch(300), oldest: Epoch(40), hours });
+    assert_eq!(merged.value(), [1, 1, 7, 1, 1, 0, 0x84, 0x02], "one hour, and 260 epochs before its own");
+    assert_eq!(MetaRecord::decode(&merged.key(), &merged.value()), Ok(merged));
+    assert!(MetaRecord::decode(&MetaKey::Run(Epoch(3)).bytes(), &[1, 0, 4]).is_err(), "before the first epoch");
+}
+
+#[test]
 fn keys_to_remove_a_record_are_those_it_was_written_under() {
     let key_of = |at: usize| one_of_each()[at].key();
     assert_eq!(key_of(3), MetaKey::Run(Epoch(9)).bytes());
@@ -53,6 +68,7 @@ fn keys_to_remove_a_record_are_those_it_was_written_under() {
     assert_eq!(key_of(5), archived.bytes());
     assert_eq!(key_of(7), MetaKey::Form(RetentionClass(2), Day(20_778), MetricId(17)).bytes());
     assert_eq!(key_of(8), MetaKey::Quarantine(Hour(5)).bytes());
+    assert_eq!(key_of(12), MetaKey::KafkaOffset(Epoch(7), TopicPartition::new("metrics-raw", 11)).bytes());
 }
 
 #[test]
@@ -95,7 +111,7 @@ proptest! {
         if let Some(version) = value.first_mut() {
             *version = VALUE_VERSION;
         }
-        for kind in FORMAT..=MAP_VERSION {
+        for kind in FORMAT..=KAFKA_OFFSET {
             let mut key = key.clone();
             key.insert(0, kind);
             MetaRecord::decode(&key, &value).ok();

@@ -1,15 +1,19 @@
 //! The hot store as the place where decoded points go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use hot::{AppendError, Store};
+use hot::{AppendError, SourceOffsets, Store};
+use ingest::kafka::OffsetSink;
 use ingest::{Sink, SinkError};
 use runtime::Clock;
 use schemas::reject::Appended;
-use schemas::{DurationMs, PointBatch, TimeRange, TimestampMs};
+use schemas::{DurationMs, Offsets, PointBatch, TimeRange, TimestampMs};
 
 /// How far the clocks of senders may be ahead.
 const FUTURE_MAX: DurationMs = DurationMs::minutes(10);
+/// How soon a sync that failed may be tried again.
+const RETRY_SYNC_AFTER: Duration = Duration::from_secs(1);
 
 /// Appends to the store.
 #[derive(Debug)]
@@ -36,6 +40,23 @@ impl Sink for StoreSink {
     }
 }
 
+impl OffsetSink for StoreSink {
+    fn append_from(&self, batch: &PointBatch, offsets: &Offsets, archived: bool) -> Result<Appended, SinkError> {
+        self.store.append_from(batch, &SourceOffsets { next: offsets.clone(), archived }).map_err(refusal)
+    }
+
+    fn offsets(&self) -> Offsets {
+        self.store.kafka_offsets()
+    }
+
+    fn sync(&self) -> Result<(), SinkError> {
+        self.store.sync_log().map_err(|error| SinkError::Unwritable {
+            why: format!("the log cannot be synced: {error}"),
+            retry_after: RETRY_SYNC_AFTER,
+        })
+    }
+}
+
 /// Why the store took nothing, in the words of the configuration.
 fn refusal(error: AppendError) -> SinkError {
     let busy = |why: &str, retry_after| SinkError::Busy { why: why.to_owned(), retry_after };
@@ -52,8 +73,6 @@ fn refusal(error: AppendError) -> SinkError {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

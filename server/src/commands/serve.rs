@@ -17,6 +17,7 @@ use runtime::{Clock, SystemClock, Tasks};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::init_logging;
 use crate::assemble::{assemble, store_config};
@@ -59,6 +60,9 @@ pub(super) async fn run(args: &ServeArgs, log: &LogArgs) -> anyhow::Result<ExitC
         task = tasks.lost() => bail!("the {task} ended by itself before the start was complete"),
     };
     tasks.spawn_vital(Stage::Work, "compactor", Arc::clone(&parts.compactor).run(tasks.token(Stage::Work)));
+    if let Some(kafka) = &parts.kafka {
+        tasks.spawn(Stage::Intake, "kafka", stop_with(Arc::clone(kafka), tasks.token(Stage::Intake)));
+    }
     app.gate.open(Arc::clone(&parts));
     app.telemetry.ready.set(1);
     tracing::info!("ready");
@@ -72,6 +76,14 @@ pub(super) async fn run(args: &ServeArgs, log: &LogArgs) -> anyhow::Result<ExitC
     match ending {
         Ending::Asked => Ok(ExitCode::SUCCESS),
         Ending::Lost { task } => bail!("the {task} ended by itself"),
+    }
+}
+
+/// Ends the consumer when the intake ends: what it has in hand is stored, and the group told.
+async fn stop_with(kafka: Arc<ingest::kafka::Kafka>, asked: CancellationToken) {
+    asked.cancelled().await;
+    if tokio::task::spawn_blocking(move || kafka.stop()).await.is_err() {
+        tracing::error!("stopping the consumer of Kafka failed");
     }
 }
 
@@ -132,6 +144,7 @@ impl Server {
             tracing::error!(%error, "reload failed; the configuration in force stays");
             error.to_string()
         })?;
+        self.parts.controls.reload(new.rule_specs()).map_err(|error| error.to_string())?;
         let changes = changes(&self.running, &new);
         for change in &changes {
             let Change { key, from, to, applied } = change;
@@ -142,6 +155,7 @@ impl Server {
             }
         }
         self.running.retention = new.retention;
+        self.running.controls = new.controls;
         self.parts.compactor.set_retention(self.running.retention.durations());
         tracing::info!(changes = changes.len(), "configuration read again");
         Ok(changes)

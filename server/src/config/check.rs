@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use schemas::{DurationMs, Retention};
 use serde_saphyr::Location;
 
+use super::controls::rules;
 use super::entries::retention_rows;
 use super::sections::{Config, ObjectStore};
 use crate::assemble::cold_dir;
@@ -60,6 +61,9 @@ impl Config {
     /// Checks what types cannot say. Reports the first thing that is wrong.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.check_retention()?;
+        self.check_controls()?;
+        self.kafka.check()?;
+        self.ingest.check(&self.kafka)?;
         if self.limits.bodies_in_flight < self.limits.body {
             return Err(ConfigError::new("limits.bodies_in_flight must hold at least one body of limits.body"));
         }
@@ -79,6 +83,13 @@ impl Config {
             };
             ConfigError::at(Some(url.referenced), what)
         })
+    }
+
+    fn check_controls(&self) -> Result<(), ConfigError> {
+        let Err(faults) = rules(self.controls.iter().map(|spec| &spec.value)) else { return Ok(()) };
+        let Some(fault) = faults.into_iter().next() else { return Ok(()) };
+        let place = self.controls.get(fault.index).map(|spec| spec.referenced);
+        Err(ConfigError::at(place, format!("controls: {fault}")))
     }
 
     fn check_retention(&self) -> Result<(), ConfigError> {

@@ -1,5 +1,6 @@
 //! Every key of a configuration with its value as text, and the difference of two configurations.
 
+use super::controls::RuleSpec;
 use super::sections::{Config, Durability, LogFormatName};
 
 /// One key and its value. A secret's value is compared but never shown.
@@ -63,15 +64,30 @@ pub(crate) fn of(config: &Config) -> Vec<Entry> {
     add("limits.requests", limits.requests.to_string());
     add("limits.header_timeout", limits.header_timeout.to_string());
     add("limits.body_timeout", limits.body_timeout.to_string());
+    for (key, value) in config.kafka.entries().into_iter().chain(config.ingest.entries()) {
+        add(key, value);
+    }
+    add("controls", rule_list(&config.rule_specs()));
     add("rest.server_labels", config.rest.server_labels.join(","));
     add("rest.max_points", config.rest.max_points.to_string());
     add("cors.origins", config.cors.origins.join(","));
     add("log.level", config.log.level.clone());
     add("log.format", log_format(config.log.format).to_owned());
+    for (name, value) in config.kafka.client() {
+        out.push(Entry { key: format!("kafka.librdkafka.{name}"), value, secret: true });
+    }
     for (name, value) in &config.object_store.options {
         out.push(Entry { key: format!("object_store.options.{name}"), value: value.clone(), secret: true });
     }
     out
+}
+
+/// Rules as `PUT /api/v1/controls` takes them; nothing for none.
+fn rule_list(specs: &[RuleSpec]) -> String {
+    match specs {
+        [] => String::new(),
+        some => serde_json::to_string(some).expect("texts, numbers, lists and maps"),
+    }
 }
 
 /// The six durations by the names that users write.
@@ -94,7 +110,7 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Vec<Change> {
     keys.filter_map(|key| {
         let (before, after) = (find(&old, &key), find(&new, &key));
         let shown = |entry: &Option<Entry>| entry.as_ref().map_or("", Entry::shown).to_owned();
-        let applied = key.starts_with("retention.");
+        let applied = key.starts_with("retention.") || key == "controls";
         (before != after).then(|| Change { key, from: shown(&before), to: shown(&after), applied })
     })
     .collect()

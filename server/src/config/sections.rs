@@ -8,6 +8,8 @@ use schemas::{DurationMs, Retention};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
+use super::controls::RuleSpec;
+use super::kafka::{Ingest, Kafka};
 use super::units::{self, Bytes, Span};
 
 /// The whole configuration of `thermocline serve`.
@@ -27,6 +29,10 @@ pub(crate) struct Config {
     pub(crate) archive: Archive,
     pub(crate) retention: RetentionSection,
     pub(crate) limits: Limits,
+    pub(crate) kafka: Kafka,
+    pub(crate) ingest: Ingest,
+    /// Rules for what is stored of what comes in.
+    pub(crate) controls: Vec<Spanned<RuleSpec>>,
     pub(crate) rest: Rest,
     pub(crate) cors: Cors,
     pub(crate) log: Log,
@@ -45,10 +51,20 @@ impl Default for Config {
             archive: Archive::default(),
             retention: RetentionSection::default(),
             limits: Limits::default(),
+            kafka: Kafka::default(),
+            ingest: Ingest::default(),
+            controls: Vec::new(),
             rest: Rest::default(),
             cors: Cors::default(),
             log: Log::default(),
         }
+    }
+}
+
+impl Config {
+    /// The rules of `controls`, as they are written.
+    pub(crate) fn rule_specs(&self) -> Vec<RuleSpec> {
+        self.controls.iter().map(|spec| spec.value.clone()).collect()
     }
 }
 

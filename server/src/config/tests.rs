@@ -147,6 +147,33 @@ fn a_reload_applies_retention_and_names_what_needs_a_restart() {
 }
 
 #[test]
+fn rules_are_checked_with_their_line_and_a_reload_applies_them() {
+    let good = "controls:\n  - { name: a, match: 'up{job=\"x\"}', action: keep }\n  - name: b\n    match: '{pod!=\"\"}'\n    drop_labels: [pod]\n";
+    let config = parse(good).expect("valid");
+    let changes = entries::changes(&Config::default(), &config);
+    let told: Vec<(&str, &str, bool)> = changes.iter().map(|c| (c.key.as_str(), c.to.as_str(), c.applied)).collect();
+    let rules = r#"[{"name":"a","match":"up{job=\"x\"}","action":"keep"},{"name":"b","match":"{pod!=\"\"}","drop_labels":["pod"]}]"#;
+    assert_eq!(told, [("controls", rules, true)]);
+    for (text, line, what) in [
+        (
+            "controls:\n  - { name: a, match: up, action: keep }\n  - { name: a, match: up, action: drop }\n",
+            3,
+            "controls: rule \"a\": another rule has this name",
+        ),
+        (
+            "controls:\n  - { name: a, match: up, action: keep }\n  - { name: b, match: 'up{' , action: drop }\n",
+            3,
+            "controls: rule \"b\": match \"up{\"",
+        ),
+        ("controls:\n  - name: a\n    match: up\n    keep_one_of: 3\n", 4, "keep_one_of"),
+        ("controls:\n  - name: a\n    match: up\n    keep_one_in: 0\n", 4, "expected a nonzero u32"),
+    ] {
+        let error = parse(text).expect_err(text);
+        assert!(error.line() == Some(line) && error.to_string().contains(what), "{text}{error}");
+    }
+}
+
+#[test]
 fn an_error_never_shows_a_secret_from_the_environment() {
     let environment = HashMap::from([("KEY".to_owned(), "hunter2".to_owned())]);
     let dir = tempfile::tempdir().expect("a temporary directory");

@@ -74,7 +74,7 @@ pub(crate) async fn retention(Ready(parts): Ready) -> Result<Json<Value>, Proble
     })))
 }
 
-/// Reads the configuration again; retention takes effect with its next round, other keys are named.
+/// Reads the configuration again; retention takes effect with its next round, controls at once, other keys are named.
 #[utoipa::path(post, path = "/-/reload", tag = "operations", responses(
     (status = 200, description = "What changed"), (status = 400, description = "The configuration is wrong; nothing changed")))]
 pub(crate) async fn reload(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {

@@ -11,6 +11,7 @@ use runtime::CpuPool;
 
 use super::app::App;
 use super::problem::{Kind, Problem};
+use crate::controls::ControlsDesk;
 
 /// The started parts. Cheap to clone through its `Arc`.
 pub(crate) struct Parts {
@@ -19,6 +20,9 @@ pub(crate) struct Parts {
     pub(crate) compactor: Arc<compactor::Compactor>,
     pub(crate) engine: Arc<query::Engine>,
     pub(crate) intake: Arc<ingest::Intake>,
+    pub(crate) controls: Arc<ControlsDesk>,
+    /// Where the configuration names brokers.
+    pub(crate) kafka: Option<Arc<ingest::kafka::Kafka>>,
     /// Decodes and appends. Its jobs wait for the group commit, so it has more threads than there are cores.
     pub(crate) ingest_pool: CpuPool,
 }

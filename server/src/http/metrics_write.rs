@@ -33,6 +33,9 @@ pub(crate) struct Accepted {
     accepted: u64,
     /// Points refused.
     rejected: u64,
+    /// Points that rules of `controls` keep out: `GET /api/v1/controls`.
+    #[serde(skip_serializing_if = "is_zero")]
+    disabled: u64,
     /// The first refusals: index of the point, and the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Value>,
@@ -58,9 +61,14 @@ pub(crate) async fn push(
     Ok(answer(&outcome))
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 fn answer(outcome: &IngestOutcome) -> Response {
     let errors: Vec<Value> = errors(outcome).collect();
-    if outcome.accepted == 0 {
+    // What a rule keeps out was good.
+    if outcome.accepted == 0 && outcome.disabled == 0 {
         let detail = match outcome.rejected() {
             0 => "the batch holds no points".to_owned(),
             n => format!("no point of the batch was good: {n} refused"),
@@ -77,6 +85,7 @@ fn answer(outcome: &IngestOutcome) -> Response {
         batch_id: outcome.batch_id.clone(),
         accepted: outcome.accepted,
         rejected: outcome.rejected(),
+        disabled: outcome.disabled,
         errors,
     };
     (StatusCode::ACCEPTED, Json(shape)).into_response()

@@ -13,7 +13,7 @@ use utoipa::OpenApi;
 
 use super::problem::{Kind, Problem};
 use super::{
-    admin, documents, health, influx, metrics_read, metrics_write, policies, prometheus_write, provenance,
+    admin, controls, documents, health, influx, kafka, metrics_read, metrics_write, policies, prometheus_write, provenance,
     self_metrics, sql, tiers,
 };
 
@@ -29,7 +29,7 @@ const DOCUMENT_PATH: &str = "/api/v1/openapi.json";
         prometheus_write::remote_write, prometheus_write::import_text,
         influx::write_v1, influx::write_v2, influx::write_v3, influx::ping, influx::query,
         sql::sql,
-        policies::get, policies::plan, tiers::get, tiers::quarantine,
+        policies::get, policies::plan, controls::get, controls::put, controls::delete, kafka::get, tiers::get, tiers::quarantine,
         admin::flush, admin::seal, admin::archive, admin::retention, admin::reload,
         health::healthy, health::ready, health::health, self_metrics::metrics,
         documents::index, documents::openapi, documents::problems, documents::problem,

@@ -64,7 +64,7 @@ fn told(outcome: &IngestOutcome) -> (StatusCode, String) {
     }
     let first: Vec<String> =
         outcome.rejections.first().iter().map(|r| format!("series {}: {}", r.index, reason(r))).collect();
-    let of = samples(outcome.rejected() + outcome.accepted);
+    let of = samples(outcome.rejected() + outcome.accepted + outcome.disabled);
     (StatusCode::BAD_REQUEST, format!("{} of {of} refused: {}\n", outcome.rejected(), first.join("; ")))
 }
 

@@ -9,7 +9,7 @@ use tower_http::compression::CompressionLayer;
 
 use super::app::App;
 use super::{
-    admin, documents, health, influx, metrics_read, metrics_write, middleware, policies, prometheus_write,
+    admin, controls, documents, health, influx, kafka, metrics_read, metrics_write, middleware, policies, prometheus_write,
     self_metrics, sql, tiers,
 };
 
@@ -68,6 +68,8 @@ fn operations() -> Router<Arc<App>> {
         .route("/api/v1/quarantine", get(tiers::quarantine))
         .route("/api/v1/policies", get(policies::get))
         .route("/api/v1/policies/plan", post(policies::plan))
+        .route("/api/v1/kafka", get(kafka::get))
+        .route("/api/v1/controls", get(controls::get).put(controls::put).delete(controls::delete))
 }
 
 /// The browsable page, which is for people: the OpenAPI document does not list it.

@@ -1,6 +1,7 @@
 //! The HTTP front end over real parts in a temporary directory, asked in process. Answers are golden files in
 //! `tests/golden/http/`; `INSTA_UPDATE=always` writes them anew.
 
+mod controls;
 mod documented;
 
 use std::sync::Arc;

@@ -3,13 +3,13 @@
 use std::io::Write as _;
 
 /// A timestamp in milliseconds, and its value.
-pub(super) struct Sample(pub(super) i64, pub(super) f64);
+pub(crate) struct Sample(pub(crate) i64, pub(crate) f64);
 
 /// Labels and samples of one series.
-pub(super) type Sent<'a> = (Vec<(&'a str, &'a str)>, Vec<Sample>);
+pub(crate) type Sent<'a> = (Vec<(&'a str, &'a str)>, Vec<Sample>);
 
 /// `prometheus.WriteRequest`, not yet compressed.
-pub(super) fn write_request(series: &[Sent<'_>]) -> Vec<u8> {
+pub(crate) fn write_request(series: &[Sent<'_>]) -> Vec<u8> {
     let mut request = Vec::new();
     for (labels, samples) in series {
         let mut one = Vec::new();
@@ -47,7 +47,7 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(u8::try_from(value).expect("seven bits"));
 }
 
-pub(super) fn gzip(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn gzip(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes)?;
     Ok(encoder.finish()?)

@@ -300,7 +300,7 @@ fn listening_at(log: &str) -> Option<String> {
 }
 
 /// The program under test.
-fn program() -> anyhow::Result<PathBuf> {
+pub fn program() -> anyhow::Result<PathBuf> {
     if let Some(bin) = std::env::var_os("THERMOCLINE_BIN") {
         return Ok(bin.into());
     }

@@ -1,5 +1,5 @@
-//! An object of the body: a host with its metrics, one of those metrics, or a flat point. All have the same type,
-//! because they have the same keys, and what an object is shows only at its end.
+//! An object of the body: a host with its metrics, one of those metrics, a flat point, or a metric of Telegraf. All
+//! have the same type, because they have the same keys, and what an object is shows only at its end.
 //!
 //! Reading is lenient: a value of the wrong type is remembered as such and refuses its point, not the body. Strings
 //! are borrowed from the body unless they hold escapes.
@@ -8,14 +8,15 @@ use std::borrow::Cow;
 use std::fmt::Display;
 
 use schemas::RejectReason;
+use schemas::labels::METRIC_NAME;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess};
 use serde_json::value::RawValue;
 
 use super::loose::{self, Loose};
 use crate::canonical::{LABELS_READ_MAX, Pair};
 
-/// Metrics in one object. Bounds the memory that an object of tiny metrics takes before they become points.
-const METRICS_MAX: usize = 100_000;
+/// Metrics or fields in one object. Bounds the memory that an object of tiny ones takes before they become points.
+pub(super) const METRICS_MAX: usize = 100_000;
 
 /// A text, or what stands in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -47,11 +48,25 @@ pub(super) struct Entry<'a> {
     pub(super) unit: Text<'a>,
     pub(super) batch_id: Text<'a>,
     pub(super) metrics: Option<Vec<Entry<'a>>>,
+    /// The fields of a Telegraf metric.
+    pub(super) fields: Fields<'a>,
     server_id: Text<'a>,
     source: Text<'a>,
     labels: Vec<(Cow<'a, str>, Text<'a>)>,
     /// Why this cannot be used at all.
     pub(super) wrong: Option<String>,
+}
+
+/// What stands under `fields`.
+#[derive(Debug, Default)]
+pub(super) enum Fields<'a> {
+    /// Missing, or null.
+    #[default]
+    Absent,
+    Are(Vec<(Cow<'a, str>, &'a RawValue)>),
+    /// More than are read.
+    TooMany,
+    Wrong(&'static str),
 }
 
 impl<'a> Entry<'a> {
@@ -75,8 +90,24 @@ impl<'a> Entry<'a> {
         Ok(())
     }
 
+    /// Whether this is a metric of Telegraf, which has fields in place of a value.
+    pub(super) fn is_telegraf(&self) -> bool {
+        self.value.is_none() && !matches!(self.fields, Fields::Absent)
+    }
+
     fn refuse(&mut self, why: String) {
         self.wrong = Some(why);
+    }
+
+    /// A metric may be named by the label `__name__`, as Prometheus does, alone or besides its `name`. Naming it
+    /// twice alike is naming it once; a name that contradicts stays among the labels, where it is refused.
+    fn settle_name(&mut self) {
+        let Some(at) = self.labels.iter().position(|(name, _)| name == METRIC_NAME) else { return };
+        if self.metrics.is_none() && self.name == Text::Absent {
+            self.name = self.labels.swap_remove(at).1;
+        } else if self.labels[at].1 == self.name {
+            self.labels.swap_remove(at);
+        }
     }
 }
 
@@ -101,6 +132,7 @@ enum Key {
     Metrics,
     #[serde(alias = "labels")]
     Tags,
+    Fields,
     ServerId,
     Source,
     BatchId,
@@ -129,6 +161,7 @@ impl<'de> Loose<'de> for Entry<'de> {
                     Pairs::TooMany => entry.refuse(format!("more than {LABELS_READ_MAX} labels")),
                     Pairs::Wrong(what) => entry.refuse(format!("the labels are {what}, not an object")),
                 },
+                Key::Fields => entry.fields = map.next_value()?,
                 Key::Metrics => match map.next_value()? {
                     Metrics::Are(metrics) => entry.metrics = Some(metrics),
                     Metrics::Wrong(what) => entry.refuse(format!("metrics is {what}, not an array")),
@@ -138,6 +171,7 @@ impl<'de> Loose<'de> for Entry<'de> {
                 }
             }
         }
+        entry.settle_name();
         Ok(entry)
     }
 }
@@ -195,6 +229,33 @@ impl<'de> Loose<'de> for Pairs<'de> {
     }
 }
 
+impl<'de> Loose<'de> for Fields<'de> {
+    fn wrong(what: &'static str) -> Self {
+        Self::Wrong(what)
+    }
+
+    fn null() -> Self {
+        Self::Absent
+    }
+
+    fn object<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        let mut fields = Vec::with_capacity(8);
+        while let Some(name) = map.next_key::<Text<'de>>()? {
+            if fields.len() == METRICS_MAX {
+                map.next_value::<IgnoredAny>()?;
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                return Ok(Self::TooMany);
+            }
+            let value = map.next_value()?;
+            // Keys of JSON objects are strings, always.
+            if let Text::Is(name) = name {
+                fields.push((name, value));
+            }
+        }
+        Ok(Self::Are(fields))
+    }
+}
+
 /// The metrics of a host.
 enum Metrics<'a> {
     Are(Vec<Entry<'a>>),
@@ -231,6 +292,12 @@ impl<'de> Deserialize<'de> for Text<'de> {
 }
 
 impl<'de> Deserialize<'de> for Pairs<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        loose::read(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         loose::read(deserializer)
     }

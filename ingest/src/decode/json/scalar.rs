@@ -25,6 +25,28 @@ pub(super) fn value(raw: Option<&RawValue>) -> Result<f64, RejectReason> {
     }
 }
 
+/// The value of a Telegraf field: booleans are 0 and 1, and a string (`None`) is no value.
+pub(super) fn field(raw: &RawValue) -> Option<Result<f64, RejectReason>> {
+    match raw.get() {
+        "true" => Some(Ok(1.0)),
+        "false" => Some(Ok(0.0)),
+        text if text.starts_with('"') => None,
+        _ => Some(value(Some(raw))),
+    }
+}
+
+/// Like [`timestamp`], but a number may be micro- or nanoseconds as well (`json_timestamp_units` of Telegraf): each
+/// unit holds from 1973 to the year 5138, so that none can be taken for another.
+pub(super) fn timestamp_of_any_unit(raw: &RawValue) -> Result<Option<i64>, RejectReason> {
+    const MICROSECONDS_FROM: i64 = 100_000_000_000_000;
+    const NANOSECONDS_FROM: i64 = 1_000 * MICROSECONDS_FROM;
+    match raw.get().parse::<i64>() {
+        Ok(number) if number >= NANOSECONDS_FROM => Ok(Some(number.div_euclid(1_000_000))),
+        Ok(number) if number >= MICROSECONDS_FROM => Ok(Some(number.div_euclid(1_000))),
+        Ok(_) | Err(_) => timestamp(raw),
+    }
+}
+
 /// Milliseconds since the epoch; `None` for null, which is as good as no timestamp.
 pub(super) fn timestamp(raw: &RawValue) -> Result<Option<i64>, RejectReason> {
     let parsed = match Scalar::of(raw) {

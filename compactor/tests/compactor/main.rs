@@ -1,0 +1,7 @@
+//! What the jobs promise, a module a behaviour.
+
+extern crate thermocline_compactor as compactor;
+
+mod given;
+mod lost_disk;
+mod several_writers;

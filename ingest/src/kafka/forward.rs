@@ -1,0 +1,235 @@
+//! Points that come by HTTP and go through Kafka: accepted once all in-sync replicas have them.
+//!
+//! batch ─▶ series by partition of their hash ─▶ one remote-write message a partition ─▶ acks of all ─▶ accepted
+//!
+//! The topic is read like any other, by us or by another node of the group: points are queryable when they have been.
+//! A request of which some messages were kept and some were not is refused, and sent again whole by its client: repeats
+//! change nothing (SET-1). What the store alone would refuse (too many series of a metric) is refused when it is read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+use runtime::Causes;
+use schemas::reject::Appended;
+use schemas::{PointBatch, SeriesId, TimeRange, labels};
+
+use super::{KafkaError, client, events};
+use crate::encode;
+use crate::intake::{Sink, SinkError};
+
+/// How long the acks of a request may take: longer than librdkafka tries, so that it has the last word.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How soon a refused request may come again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long the number of partitions is believed.
+const PARTITIONS_FOR: Duration = Duration::from_secs(30);
+/// Bytes of a message before compression; brokers take 1 MB by default.
+const MESSAGE_BYTES_MAX: usize = 900_000;
+
+/// A sink that is a topic.
+pub struct Forward {
+    producer: ThreadedProducer<Acks>,
+    topic: String,
+    partitions: Mutex<(Instant, usize)>,
+    /// Knows what times are taken.
+    store: Arc<dyn Sink>,
+}
+
+impl std::fmt::Debug for Forward {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Forward").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+/// Hands each ack to the request that waits for it.
+struct Acks;
+
+impl ClientContext for Acks {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        events::log(level, facility, message);
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka");
+    }
+}
+
+impl ProducerContext for Acks {
+    type DeliveryOpaque = Arc<Outstanding>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, request: Self::DeliveryOpaque) {
+        request.done(result.as_ref().err().map(|(error, _)| error.to_string()));
+    }
+}
+
+/// The messages of one request that are not acked yet.
+#[derive(Debug, Default)]
+struct Outstanding {
+    state: Mutex<(usize, Option<String>)>,
+    changed: Condvar,
+}
+
+impl Outstanding {
+    fn begin(&self) {
+        self.state.lock().0 += 1;
+    }
+
+    fn done(&self, failed: Option<String>) {
+        let mut state = self.state.lock();
+        state.0 -= 1;
+        state.1 = state.1.take().or(failed);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits for all; tells the first failure.
+    fn wait(&self) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.state.lock();
+        while state.0 > 0 {
+            if self.changed.wait_until(&mut state, deadline).timed_out() {
+                return Err("the brokers did not answer in time".to_owned());
+            }
+        }
+        state.1.take().map_or(Ok(()), Err)
+    }
+}
+
+impl Forward {
+    /// `store` says which times are taken.
+    pub fn new(
+        brokers: &str,
+        options: &BTreeMap<String, String>,
+        topic: String,
+        store: Arc<dyn Sink>,
+    ) -> Result<Self, KafkaError> {
+        let mut config = client::producer(brokers, options);
+        config.set("linger.ms", "2");
+        let producer = config
+            .create_with_context(Acks)
+            .map_err(|source| KafkaError::Client { context: "making a producer", source })?;
+        Ok(Self { producer, topic, partitions: Mutex::new((Instant::now(), 0)), store })
+    }
+
+    fn partitions(&self) -> Result<usize, SinkError> {
+        let mut known = self.partitions.lock();
+        if known.1 == 0 || known.0.elapsed() > PARTITIONS_FOR {
+            let metadata = self.producer.client().fetch_metadata(Some(&self.topic), PATIENCE);
+            let found = match &metadata {
+                Ok(metadata) => metadata.topics().first().map_or(0, |topic| topic.partitions().len()),
+                Err(error) if known.1 == 0 => return Err(busy(&Causes(error).to_string())),
+                Err(_) => known.1,
+            };
+            if found == 0 {
+                return Err(busy(&format!("the topic {} does not exist", self.topic)));
+            }
+            *known = (Instant::now(), found);
+        }
+        Ok(known.1)
+    }
+
+    fn send(&self, partition: usize, body: &[u8], request: &Arc<Outstanding>) -> Result<(), SinkError> {
+        let message = snap::raw::Encoder::new().compress_vec(body).map_err(|error| busy(&error.to_string()))?;
+        let partition = i32::try_from(partition).map_err(|error| busy(&error.to_string()))?;
+        request.begin();
+        let mut record: BaseRecord<'_, (), [u8], _> =
+            BaseRecord::with_opaque_to(&self.topic, Arc::clone(request)).partition(partition).payload(&message);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) if Instant::now() < deadline => {
+                    record = again;
+                    self.producer.poll(Duration::from_millis(10));
+                }
+                Err((error, _)) => {
+                    request.done(Some(error.to_string()));
+                    return Err(busy(&error.to_string()));
+                }
+            }
+        }
+    }
+}
+
+impl Sink for Forward {
+    fn intake_window(&self) -> TimeRange {
+        self.store.intake_window()
+    }
+
+    fn append(&self, batch: &PointBatch) -> Result<Appended, SinkError> {
+        let request = Arc::new(Outstanding::default());
+        let mut bodies: Vec<Vec<u8>> = vec![Vec::new(); self.partitions()?];
+        for_each_series(batch, |canonical, id, samples| {
+            // The same series always takes the same way, so that its points keep their order.
+            let partition = usize::try_from(id.0).map_or(0, |id| id % bodies.len());
+            let body = &mut bodies[partition];
+            encode::write_series(body, &encode::labels(labels::iter_canonical(canonical)), samples);
+            if body.len() >= MESSAGE_BYTES_MAX {
+                self.send(partition, body, &request)?;
+                body.clear();
+            }
+            Ok(())
+        })?;
+        for (partition, body) in bodies.iter().enumerate().filter(|(_, body)| !body.is_empty()) {
+            self.send(partition, body, &request)?;
+        }
+        request.wait().map_err(|why| busy(&why))?;
+        Ok(Appended { accepted: batch.len() as u64, ..Appended::default() })
+    }
+}
+
+fn busy(why: &str) -> SinkError {
+    SinkError::Busy { why: format!("kafka: {why}"), retry_after: RETRY_AFTER }
+}
+
+/// Points that one message may hold of a series.
+const SAMPLES_MAX: usize = 10_000;
+
+/// Hands out the points of a batch series by series, in arrival order each: canonical labels, id, samples.
+fn for_each_series(
+    batch: &PointBatch,
+    mut each: impl FnMut(&[u8], SeriesId, &[(i64, f64)]) -> Result<(), SinkError>,
+) -> Result<(), SinkError> {
+    let mut order: Vec<(u32, u32)> = (0..).zip(batch.series_of()).map(|(at, series)| (*series, at)).collect();
+    order.sort_unstable();
+    let mut samples = Vec::new();
+    for of_series in order.chunk_by(|(a, _), (b, _)| a == b) {
+        let (hash, canonical) = batch.series(of_series[0].0);
+        for part in of_series.chunks(SAMPLES_MAX) {
+            samples.clear();
+            let points = part.iter().map(|(_, at)| *at as usize);
+            samples.extend(points.map(|at| (batch.timestamps()[at], batch.values()[at])));
+            each(canonical, hash.series_id(), &samples)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_point_is_handed_out_once_with_its_series_and_in_order() {
+        let mut batch = PointBatch::new();
+        let a = batch.add_series(&mut vec![("__name__", "a")]).expect("valid");
+        let b = batch.add_series(&mut vec![("__name__", "b")]).expect("valid");
+        for (series, ts) in [(a, 5), (b, 1), (a, 3), (b, 2), (a, 5)] {
+            batch.push(series, ts, f64::from(series));
+        }
+        let mut told = Vec::new();
+        for_each_series(&batch, |canonical, _, samples| {
+            let name = labels::iter_canonical(canonical).map(|(_, value)| value.to_owned()).collect::<String>();
+            told.push((name, samples.iter().map(|(ts, _)| *ts).collect::<Vec<_>>()));
+            Ok(())
+        })
+        .expect("nothing fails");
+        assert_eq!(told, [("a".to_owned(), vec![5, 3, 5]), ("b".to_owned(), vec![1, 2])]);
+    }
+}

@@ -1,0 +1,204 @@
+//! The partitions that this member has.
+//!
+//! assigned ─▶ [`Partition`]: its queue, its decoder, its slice ─ a worker at a time ─▶ revoked: [`Partition::leave`]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::message::OwnedMessage;
+use schemas::TopicPartition;
+
+use super::config::TopicRule;
+use super::events::Context;
+use super::ready::PartitionId;
+use super::slice::Slice;
+use crate::message::MessageDecoder;
+
+/// An offset that is not known yet.
+const UNKNOWN: i64 = -1;
+
+/// One assigned partition, from its assignment to its revocation.
+pub(super) struct Partition {
+    pub(super) id: PartitionId,
+    pub(super) of: TopicPartition,
+    pub(super) rule: Arc<TopicRule>,
+    /// Whoever holds it is the only one who reads the partition.
+    pub(super) work: Mutex<Work>,
+    pub(super) progress: Progress,
+    left: AtomicBool,
+}
+
+/// What a worker has in hand.
+pub(super) struct Work {
+    /// `None` once the partition is left.
+    pub(super) queue: Option<PartitionQueue<Context>>,
+    pub(super) decoder: MessageDecoder,
+    /// Messages that were taken from the queue and are not stored yet.
+    pub(super) slice: Slice,
+    /// A message that could not be decoded for now (the registry is away): the first of the next slice.
+    pub(super) again: Option<OwnedMessage>,
+    pub(super) paused: bool,
+}
+
+/// What others may know of a partition.
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// Everything before is stored; [`UNKNOWN`] before the first message of a partition that nobody has read.
+    next: AtomicI64,
+    /// The broker's end of the partition.
+    end: AtomicI64,
+    /// When the last message that was stored was written, ms.
+    written_ms: AtomicI64,
+    pub(super) waits: Mutex<Option<String>>,
+    pub(super) halted: AtomicBool,
+}
+
+impl Progress {
+    fn new(next: Option<i64>) -> Self {
+        Self {
+            next: AtomicI64::new(next.unwrap_or(UNKNOWN)),
+            end: AtomicI64::new(UNKNOWN),
+            written_ms: AtomicI64::new(0),
+            waits: Mutex::default(),
+            halted: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn next(&self) -> Option<i64> {
+        Some(self.next.load(Ordering::Acquire)).filter(|next| *next != UNKNOWN)
+    }
+
+    /// `written_ms`: when the last of the stored messages was written.
+    pub(super) fn stored(&self, next: i64, written_ms: Option<i64>) {
+        self.next.store(next, Ordering::Release);
+        if let Some(written_ms) = written_ms {
+            self.written_ms.store(written_ms, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn ends_at(&self, end: i64) {
+        self.end.store(end, Ordering::Relaxed);
+    }
+
+    /// Messages that are not stored yet, as of the last word of the broker.
+    pub(super) fn lag(&self) -> Option<i64> {
+        let end = Some(self.end.load(Ordering::Relaxed)).filter(|end| *end != UNKNOWN)?;
+        Some((end - self.next()?).max(0))
+    }
+
+    /// How far behind it is in time: the age of the last stored message, where there are more.
+    pub(super) fn lag_seconds(&self, now_ms: i64) -> Option<f64> {
+        if self.lag()? == 0 {
+            return Some(0.0);
+        }
+        let written = Some(self.written_ms.load(Ordering::Relaxed)).filter(|written| *written > 0)?;
+        #[expect(clippy::cast_precision_loss, reason = "an age in ms is far below 2^52")]
+        let seconds = (now_ms - written).max(0) as f64 / 1_000.0;
+        Some(seconds)
+    }
+}
+
+/// A partition for the eyes of an operator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartitionStatus {
+    pub of: TopicPartition,
+    /// The offset of the next message.
+    pub next: Option<i64>,
+    pub lag: Option<i64>,
+    pub lag_seconds: Option<f64>,
+    /// Why nothing is read now.
+    pub waits: Option<String>,
+    /// It stopped at a message that cannot be read.
+    pub halted: bool,
+}
+
+impl Partition {
+    pub(super) fn new(id: PartitionId, of: TopicPartition, rule: Arc<TopicRule>, start: Option<i64>, work: Work) -> Self {
+        let progress = Progress::new(start);
+        Self { id, of, rule, work: Mutex::new(work), progress, left: AtomicBool::new(false) }
+    }
+
+    /// Whether what is in hand is to be given up.
+    pub(super) fn is_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
+    }
+
+    /// Waits until no worker has it in hand; nothing more is stored of it.
+    pub(super) fn leave(&self) {
+        self.left.store(true, Ordering::Release);
+        let mut work = self.work.lock();
+        work.queue = None;
+        work.slice.clear();
+        work.again = None;
+    }
+}
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Partitions {
+    by_id: Mutex<HashMap<PartitionId, Arc<Partition>>>,
+    ids: AtomicU64,
+}
+
+impl Partitions {
+    pub(super) fn next_id(&self) -> PartitionId {
+        PartitionId(self.ids.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn insert(&self, partition: Partition) {
+        self.by_id.lock().insert(partition.id, Arc::new(partition));
+    }
+
+    pub(super) fn get(&self, id: PartitionId) -> Option<Arc<Partition>> {
+        self.by_id.lock().get(&id).map(Arc::clone)
+    }
+
+    pub(super) fn find(&self, topic: &str, partition: i32) -> Option<Arc<Partition>> {
+        let all = self.by_id.lock();
+        all.values().find(|held| held.of.partition == partition && *held.of.topic == *topic).map(Arc::clone)
+    }
+
+    /// Takes one out.
+    pub(super) fn remove(&self, topic: &str, partition: i32) -> Option<Arc<Partition>> {
+        let found = self.find(topic, partition)?;
+        self.by_id.lock().remove(&found.id)
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Partition>> {
+        let mut all: Vec<_> = self.by_id.lock().values().map(Arc::clone).collect();
+        all.sort_by(|a, b| a.of.cmp(&b.of));
+        all
+    }
+
+    pub(super) fn status(&self, now_ms: i64) -> Vec<PartitionStatus> {
+        let status = |held: Arc<Partition>| PartitionStatus {
+            of: held.of.clone(),
+            next: held.progress.next(),
+            lag: held.progress.lag(),
+            lag_seconds: held.progress.lag_seconds(now_ms),
+            waits: held.progress.waits.lock().clone(),
+            halted: held.progress.halted.load(Ordering::Relaxed),
+        };
+        self.all().into_iter().map(status).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_is_known_once_both_ends_are() {
+        let progress = Progress::new(None);
+        assert_eq!((progress.next(), progress.lag()), (None, None));
+        progress.ends_at(100);
+        assert_eq!(progress.lag(), None);
+        progress.stored(40, Some(9_000));
+        assert_eq!((progress.lag(), progress.lag_seconds(10_500)), (Some(60), Some(1.5)));
+        progress.stored(100, Some(9_500));
+        assert_eq!((progress.lag(), progress.lag_seconds(20_000)), (Some(0), Some(0.0)));
+    }
+}

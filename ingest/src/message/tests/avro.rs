@@ -1,0 +1,344 @@
+//! Avro messages: good ones, bad ones among good ones, and a registry that is away.
+
+use super::*;
+use crate::registry::RegistryError;
+
+const LABELS: &str = r#"{"type":"map","values":"string"}"#;
+
+fn point_schema(more: &str) -> Arc<str> {
+    format!(
+        r#"{{"type":"record","name":"Metric","fields":[{{"name":"metric_name","type":"string"}},
+        {{"name":"value","type":"double"}},{{"name":"timestamp","type":"long"}},{{"name":"labels","type":{LABELS}}}{more}]}}"#
+    )
+    .into()
+}
+
+fn points_schema() -> Arc<str> {
+    format!(
+        r#"{{"type":"record","name":"Batch","fields":[{{"name":"metric","type":"string"}},{{"name":"labels","type":{LABELS}}},
+        {{"name":"points","type":{{"type":"array","items":{{"type":"record","name":"Point","fields":[
+        {{"name":"ts","type":"long"}},{{"name":"v","type":"double"}}]}}}}}}]}}"#
+    )
+    .into()
+}
+
+/// Schema 1 is the point, 2 the batch, 3 a point with an array behind it that is not read, 4 no metric, 5 no Avro.
+fn source() -> Arc<dyn SchemaSource> {
+    let known: HashMap<u32, Arc<str>> = HashMap::from([
+        (1, point_schema("")),
+        (2, points_schema()),
+        (3, point_schema(r#",{"name":"notes","type":{"type":"array","items":"string"}}"#)),
+        (4, r#"{"type":"record","name":"Order","fields":[{"name":"id","type":"long"}]}"#.into()),
+        (5, "message Metric {}".into()),
+    ]);
+    Arc::new(known)
+}
+
+fn avro() -> MessageDecoder {
+    MessageDecoder::new(MessageFormat::Avro, Some(source()))
+}
+
+/// Writes what Avro writes.
+#[derive(Default, Clone)]
+struct Bytes(Vec<u8>);
+
+impl Bytes {
+    fn framed(id: u32) -> Self {
+        let mut bytes = vec![0];
+        bytes.extend(id.to_be_bytes());
+        Self(bytes)
+    }
+
+    fn long(mut self, number: i64) -> Self {
+        let mut rest = ((number << 1) ^ (number >> 63)).cast_unsigned();
+        while rest >= 0x80 {
+            self.0.push((rest & 0x7f) as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.0.push(rest as u8);
+        self
+    }
+
+    fn text(mut self, text: &[u8]) -> Self {
+        self = self.long(text.len() as i64);
+        self.0.extend(text);
+        self
+    }
+
+    fn double(mut self, value: f64) -> Self {
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    fn labels(mut self, labels: &[(&str, &str)]) -> Self {
+        if !labels.is_empty() {
+            self = self.long(labels.len() as i64);
+            for (name, value) in labels {
+                self = self.text(name.as_bytes()).text(value.as_bytes());
+            }
+        }
+        self.long(0)
+    }
+}
+
+fn point(metric: &str, value: f64) -> Vec<u8> {
+    Bytes::framed(1).text(metric.as_bytes()).double(value).long(NOW_MS).labels(&[("host", "a")]).0
+}
+
+fn refs(payloads: &[Vec<u8>]) -> Vec<&[u8]> {
+    payloads.iter().map(Vec::as_slice).collect()
+}
+
+#[test]
+fn messages_of_several_schemas_keep_their_order() {
+    let batch = |metric: &str| {
+        let head = Bytes::framed(2).text(metric.as_bytes()).labels(&[]);
+        // Two blocks, the second with its size in bytes before it, as Avro allows.
+        head.long(1)
+            .long(NOW_MS)
+            .double(1.0)
+            .long(-2)
+            .long(28)
+            .long(NOW_MS + 1)
+            .double(2.0)
+            .long(NOW_MS + 2)
+            .double(3.0)
+            .long(0)
+            .0
+    };
+    let payloads = [point("a", 1.0), point("b", 2.0), batch("c"), point("d", 3.0), batch("e")];
+    let (points, outcomes) = decode_all(&mut avro(), &refs(&payloads));
+    assert_eq!(classes(&outcomes), ["ok"; 5]);
+    let names: Vec<&str> = points.iter().map(|(series, ..)| series.as_str()).collect();
+    let host = |metric: &str| format!("{metric}{{host=\"a\"}}");
+    assert_eq!(names, [&host("a"), &host("b"), "c", "c", "c", &host("d"), "e", "e", "e"]);
+    assert_eq!(points[3], ("c".to_owned(), NOW_MS + 1, 2.0));
+    let kept: Vec<u64> = outcomes.iter().flatten().map(Decoded::kept).collect();
+    assert_eq!(kept, [1, 1, 3, 1, 3]);
+}
+
+#[test]
+fn only_the_bad_messages_among_good_ones_are_poison() {
+    let good = |value: f64| point("m", value);
+    let truncated = |len: usize| good(0.0)[..len].to_vec();
+    let mut trailing = good(0.0);
+    trailing.push(7);
+    let twice = [good(0.0), good(0.0)].concat();
+    let mut half_frame = good(0.0);
+    half_frame.extend([0, 0]);
+    let not_text = Bytes::framed(1).text(b"\xff\xfe").double(1.0).long(NOW_MS).labels(&[]).0;
+    let long_text = Bytes::framed(1).long(i64::MAX).0;
+    let negative_text = Bytes::framed(1).long(-5).0;
+    let endless_number = Bytes(vec![0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]).0;
+    let bad = [
+        vec![],
+        vec![0, 0, 0],
+        vec![1, 0, 0, 0, 1, 0],
+        truncated(5),
+        truncated(6),
+        truncated(12),
+        truncated(20),
+        truncated(good(0.0).len() - 1),
+        trailing,
+        twice,
+        half_frame,
+        not_text,
+        long_text,
+        negative_text,
+        endless_number,
+    ];
+    for bad in &bad {
+        // Alone, and in every place among good ones.
+        for (before, after) in [(0, 0), (0, 2), (1, 1), (3, 0), (2, 3)] {
+            let mut payloads: Vec<Vec<u8>> = (0..before).map(|at| good(f64::from(at))).collect();
+            payloads.push(bad.clone());
+            payloads.extend((0..after).map(|at| good(f64::from(before + at))));
+            payloads.push(bad.clone());
+            payloads.push(good(f64::from(before + after)));
+            let (points, outcomes) = decode_all(&mut avro(), &refs(&payloads));
+            let mut expected = vec!["ok"; payloads.len()];
+            let (first, second) = (usize::try_from(before).expect("small"), payloads.len() - 2);
+            expected[first] = "malformed";
+            expected[second] = "malformed";
+            assert_eq!(classes(&outcomes), expected, "{bad:?}");
+            let values: Vec<f64> = points.iter().map(|point| point.2).collect();
+            assert_eq!(values, (0..=before + after).map(f64::from).collect::<Vec<_>>(), "{bad:?}");
+        }
+    }
+}
+
+#[test]
+fn texts_that_are_only_together_valid_are_both_poison() {
+    // "ä" is c3 a4: half of it ends the first message's name, the other half begins the next one's.
+    let half = |name: &[u8]| Bytes::framed(1).text(name).double(1.0).long(NOW_MS).labels(&[]).0;
+    let payloads = [half(b"m\xc3"), half(b"\xa4m"), half(b"m")];
+    let (points, outcomes) = decode_all(&mut avro(), &refs(&payloads));
+    assert_eq!(classes(&outcomes), ["malformed", "malformed", "ok"]);
+    assert_eq!(points.len(), 1);
+}
+
+#[test]
+fn counts_that_lie_cost_nothing() {
+    let head = Bytes::framed(2).text(b"m").labels(&[]);
+    let labels = Bytes::framed(1).text(b"m").double(1.0).long(NOW_MS);
+    let notes = Bytes::framed(3).text(b"m").double(1.0).long(NOW_MS).labels(&[]);
+    for count in [i64::MAX, i64::MIN, i64::from(i32::MAX), 1 << 40, -1, -(1 << 40)] {
+        for head in [&head, &labels, &notes] {
+            let payload = head.clone().long(count).long(8).long(1).double(1.0).0;
+            let (points, outcomes) = decode_all(&mut avro(), &[&payload]);
+            assert_eq!((points.len(), classes(&outcomes)), (0, vec!["malformed"]), "{count}");
+        }
+    }
+}
+
+#[test]
+fn points_of_a_batch_are_refused_one_by_one_and_all_of_them_are_poison() {
+    let batch = |first_ms: i64, second_ms: i64| {
+        let head = Bytes::framed(2).text(b"m").labels(&[]);
+        head.long(2).long(first_ms).double(1.0).long(second_ms).double(2.0).long(0).0
+    };
+    let nameless = Bytes::framed(2).text(b"").labels(&[]).long(1).long(NOW_MS).double(1.0).long(0).0;
+    let empty = Bytes::framed(2).text(b"m").labels(&[]).long(0).0;
+    let payloads = [batch(5, NOW_MS), batch(5, 6), nameless, empty];
+    let (points, outcomes) = decode_all(&mut avro(), &refs(&payloads));
+    assert_eq!(classes(&outcomes), ["ok", "rejected", "rejected", "ok"]);
+    assert_eq!(points, [("m".to_owned(), NOW_MS, 2.0)]);
+    let decoded = outcomes[0].as_ref().expect("kept");
+    assert_eq!((decoded.kept(), decoded.rejections.first()[0].index, decoded.origins.index_of(0)), (1, 0, 1));
+}
+
+#[test]
+fn labels_are_held_to_the_rules_of_every_format() {
+    let labelled = |labels: &[(&str, &str)]| Bytes::framed(1).text(b"m").double(1.0).long(NOW_MS).labels(labels).0;
+    let payloads = [
+        labelled(&[("b", "2"), ("__name__", "m"), ("a", "1"), ("empty", "")]),
+        labelled(&[("__name__", "other")]),
+        labelled(&[("a", "1"), ("a", "2")]),
+        labelled(&[("__tenant__", "t")]),
+        labelled(&[("", "x")]),
+    ];
+    let (points, outcomes) = decode_all(&mut avro(), &refs(&payloads));
+    assert_eq!(classes(&outcomes), ["ok", "rejected", "rejected", "rejected", "rejected"]);
+    assert_eq!(points, [(r#"m{a="1",b="2"}"#.to_owned(), NOW_MS, 1.0)]);
+}
+
+#[test]
+fn schemas_that_cannot_be_used_are_poison_and_say_why() {
+    let payloads = [Bytes::framed(4).long(1).0, Bytes::framed(5).0, Bytes::framed(77).0, point("m", 1.0)];
+    let (_, outcomes) = decode_all(&mut avro(), &refs(&payloads));
+    assert_eq!(classes(&outcomes), ["unsupported-schema", "unsupported-schema", "unknown-schema", "ok"]);
+    let told: Vec<String> = outcomes.iter().filter_map(|outcome| Some(outcome.as_ref().err()?.to_string())).collect();
+    assert_eq!(told[0], "schema 4 cannot be used: the record has no field metric_name and value; it has id");
+    assert_eq!(told[2], "the registry knows no schema 77");
+}
+
+/// A registry that is away for its first questions.
+struct Away(AtomicU32);
+
+impl SchemaSource for Away {
+    fn schema(&self, id: u32) -> Result<Arc<str>, RegistryError> {
+        match self.0.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(RegistryError::unavailable("no route")),
+            _ => source().schema(id),
+        }
+    }
+}
+
+#[test]
+fn a_registry_that_is_away_stops_the_messages_and_condemns_none() {
+    let mut decoder = MessageDecoder::new(MessageFormat::Avro, Some(Arc::new(Away(AtomicU32::new(0)))));
+    let payloads = [vec![1, 2], point("a", 1.0), point("b", 2.0)];
+    let (points, outcomes) = decode_all(&mut decoder, &refs(&payloads));
+    assert_eq!((points.len(), classes(&outcomes)), (0, vec!["malformed", "unavailable"]));
+    assert!(outcomes[1].as_ref().is_err_and(MessageError::is_retryable));
+    let (points, outcomes) = decode_all(&mut decoder, &refs(&payloads[1..]));
+    assert_eq!((points.len(), classes(&outcomes)), (2, vec!["ok", "ok"]));
+
+    let (_, outcomes) = decode(MessageFormat::Avro, &refs(&payloads));
+    assert_eq!(classes(&outcomes), ["malformed", "unavailable"], "without a registry");
+}
+
+/// Counts how often it is asked.
+struct Counting(AtomicU32);
+
+impl SchemaSource for Counting {
+    fn schema(&self, id: u32) -> Result<Arc<str>, RegistryError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        source().schema(id)
+    }
+}
+
+#[test]
+fn a_schema_is_asked_for_once_and_an_unknown_one_once_a_call() {
+    let asked = Arc::new(Counting(AtomicU32::new(0)));
+    let mut decoder = MessageDecoder::new(MessageFormat::Avro, Some(Arc::clone(&asked) as Arc<dyn SchemaSource>));
+    let unknown = Bytes::framed(77).0;
+    let payloads = [point("a", 1.0), unknown.clone(), point("b", 2.0), unknown.clone(), unknown];
+    for calls in 1..=3 {
+        decode_all(&mut decoder, &refs(&payloads));
+        assert_eq!(asked.0.load(Ordering::Relaxed), 1 + calls);
+    }
+}
+
+#[test]
+fn more_schemas_than_are_kept_and_more_messages_than_a_run_holds_are_decoded() {
+    let many: HashMap<u32, Arc<str>> = (0..200).map(|id| (id, point_schema(""))).collect();
+    let mut decoder = MessageDecoder::new(MessageFormat::Avro, Some(Arc::new(many)));
+    let of = |id: u32, value: u32| Bytes::framed(id).text(b"m").double(f64::from(value)).long(NOW_MS).labels(&[]).0;
+    let payloads: Vec<Vec<u8>> = (0..400).map(|at| of(at % 200, at)).chain((400..5_400).map(|at| of(9, at))).collect();
+    let (points, _) = decode_all(&mut decoder, &refs(&payloads));
+    assert_eq!(points.iter().map(|point| point.2).collect::<Vec<_>>(), (0..5_400).map(f64::from).collect::<Vec<_>>());
+}
+
+#[test]
+fn one_by_one_is_the_same_as_many_at_once() {
+    let payloads = [point("a", 1.0), vec![9], point("b", 2.0), Bytes::framed(1).text(b"\xff").0, point("c", 3.0)];
+    let (expected, outcomes) = decode_all(&mut avro(), &refs(&payloads));
+    let limits = Limits::default();
+    let scope = Scope { now_ms: NOW_MS, window: window(), limits: &limits };
+    let (mut decoder, mut batch) = (avro(), PointBatch::new());
+    for (payload, expected) in payloads.iter().zip(&outcomes) {
+        let outcome = decoder.decode(message(payload), scope, &mut batch);
+        assert_eq!(class_of(&outcome), class_of(expected));
+    }
+    assert_eq!(points_of(&batch), expected);
+}
+
+proptest! {
+    /// Bodies of any bytes behind good frames, among good messages: those stay what they are.
+    #[test]
+    fn arbitrary_bodies_never_panic_nor_harm_their_neighbours(
+        bodies in proptest::collection::vec((1_u32..6, proptest::collection::vec(any::<u8>(), 0..60)), 1..6),
+    ) {
+        let mut payloads = Vec::new();
+        for (at, (id, body)) in (0_u32..).zip(&bodies) {
+            payloads.push([Bytes::framed(*id).0, body.clone()].concat());
+            payloads.push(point("good", f64::from(at)));
+        }
+        let (points, outcomes) = decode_all(&mut avro(), &refs(&payloads));
+        prop_assert_eq!(outcomes.len(), payloads.len());
+        prop_assert!(outcomes.iter().skip(1).step_by(2).all(Result::is_ok));
+        let good: Vec<f64> = points.iter().filter(|point| point.0 == r#"good{host="a"}"#).map(|point| point.2).collect();
+        prop_assert!((0..bodies.len()).all(|at| good.contains(&(at as f64))));
+    }
+
+    #[test]
+    fn every_point_round_trips(
+        points in proptest::collection::vec(("[a-z_]{1,8}", any::<f64>(), NOW_MS - 1_000_000..NOW_MS, proptest::collection::btree_map("[a-z]{1,4}", "\\PC{1,6}", 0..5)), 1..20),
+    ) {
+        let payloads: Vec<Vec<u8>> = points
+            .iter()
+            .map(|(metric, value, ts, labels)| {
+                let labels: Vec<(&str, &str)> = labels.iter().rev().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+                Bytes::framed(1).text(metric.as_bytes()).double(*value).long(*ts).labels(&labels).0
+            })
+            .collect();
+        let (read, _) = decode_all(&mut avro(), &refs(&payloads));
+        for ((metric, value, ts, labels), read) in points.iter().zip(&read) {
+            let pairs = labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).chain([("__name__", metric.as_str())]);
+            let expected = Labels::new(pairs).expect("valid").to_string();
+            let expected = expected.trim_end_matches("{}");
+            prop_assert_eq!((read.0.as_str(), read.1, read.2.to_bits()), (expected, *ts, value.to_bits()));
+        }
+    }
+}
