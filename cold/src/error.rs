@@ -6,9 +6,9 @@ use arrow::error::ArrowError;
 use deltalake_core::DeltaTableError;
 use deltalake_core::kernel::transaction::TransactionError;
 use parquet::errors::ParquetError;
-use schemas::{Hour, SeriesId};
 use schemas::file_tags::TagError;
 use schemas::tier_map::ColdTable;
+use schemas::{Hour, SeriesId};
 use thiserror::Error;
 
 /// A failure of the archive.

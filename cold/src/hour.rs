@@ -95,11 +95,7 @@ pub(crate) enum Decision {
 }
 
 /// The files that hold rows of an hour in a class. Files of other programs, which do not say, are left alone.
-pub(crate) fn files_of(
-    state: &TableState,
-    hour: Hour,
-    class: RetentionClass,
-) -> Result<Vec<Arc<LiveFile>>, ColdError> {
+pub(crate) fn files_of(state: &TableState, hour: Hour, class: RetentionClass) -> Result<Vec<Arc<LiveFile>>, ColdError> {
     let files: Vec<Arc<LiveFile>> = state.holding(hour, class).map(Arc::clone).collect();
     match files.iter().find(|file| file.holds().iter().any(|held| held.hour != hour)) {
         // Only a compaction makes such files, and it leaves alone what may still be sealed again.

@@ -76,7 +76,8 @@ impl Positions {
             Err(StoreError::NotFound { .. }) => return Ok(None),
             Err(source) => return Err(ColdError::Store { doing: format!("cannot read {path}"), source }),
         };
-        let position = Position::decode(&bytes).map_err(|e| ColdError::damaged("position", path.as_ref(), Causes(&e)))?;
+        let position =
+            Position::decode(&bytes).map_err(|e| ColdError::damaged("position", path.as_ref(), Causes(&e)))?;
         let is_of = position.node == file.node.node()
             && position.incarnation == file.incarnation.as_str()
             && position.seq == file.seq;
@@ -93,13 +94,13 @@ impl Archive {
     /// may not be in the archive. Offsets only advance, so what was written before stays where `offsets` says less or
     /// nothing. Returns whether there was anything new to write.
     pub async fn record_position(&self, offsets: &Offsets) -> Result<bool, ColdError> {
-        self.record(offsets, BTreeSet::new()).await
+        self.record(offsets, None).await
     }
 
     /// Writes down that this incarnation begins at `start` and reads again what others of its node took in: their positions
     /// are done with. To be done before the first message is read.
     pub async fn follow(&self, start: &Offsets, others: BTreeSet<String>) -> Result<(), ColdError> {
-        self.record(start, others).await.map(drop)
+        self.record(start, Some(others)).await.map(drop)
     }
 
     /// The newest position of each incarnation of a node that wrote one, this one included.
@@ -118,7 +119,7 @@ impl Archive {
         Ok(newest)
     }
 
-    async fn record(&self, offsets: &Offsets, follows: BTreeSet<String>) -> Result<bool, ColdError> {
+    async fn record(&self, offsets: &Offsets, follows: Option<BTreeSet<String>>) -> Result<bool, ColdError> {
         let node = self.node_dir(self.node())?;
         let positions = self.position_store();
         let mut newest = positions.newest.lock().await;
@@ -126,22 +127,22 @@ impl Archive {
             Some(known) => known,
             None => self.find_newest(&node).await?,
         };
-        let (mut after, mut follows_after) = match &known.position {
+        let (mut after, known_follows) = match &known.position {
             Some(position) => (position.offsets.clone(), position.follows.clone()),
-            None => Default::default(),
+            None => (Offsets::new(), None),
         };
         after.advance_all(offsets);
-        follows_after.extend(follows);
-        let is_known = known.position.as_ref().is_some_and(|p| p.offsets == after && p.follows == follows_after);
-        if is_known || (after.is_empty() && follows_after.is_empty()) {
+        let follows = follows.or(known_follows);
+        let says_nothing = after.is_empty() && follows.is_none();
+        if says_nothing || known.position.as_ref().is_some_and(|p| p.offsets == after && p.follows == follows) {
             *newest = Some(known);
             return Ok(false);
         }
         for _ in 0..TRIES {
             let seq = known.next_seq();
             let file = PositionFile { node: node.clone(), incarnation: self.incarnation().clone(), seq };
-            let position =
-                Position::new(self.node(), self.incarnation().as_str(), seq, follows_after.clone(), after.clone());
+            let incarnation = self.incarnation().as_str();
+            let position = Position::new(self.node(), incarnation, seq, follows.clone(), after.clone());
             let path = Path::from(file.to_string());
             let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
             match positions.store.put_opts(&path, position.encode().into(), create).await {
@@ -188,7 +189,6 @@ impl Archive {
     }
 
     fn node_dir(&self, node: &str) -> Result<NodeDir, ColdError> {
-        NodeDir::new(node)
-            .map_err(|e| ColdError::Config { url: self.url().to_owned(), problem: e.to_string() })
+        NodeDir::new(node).map_err(|e| ColdError::Config { url: self.url().to_owned(), problem: e.to_string() })
     }
 }

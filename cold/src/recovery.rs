@@ -57,14 +57,14 @@ impl Archive {
         Ok(self.recovered(&states, start, follows))
     }
 
-    /// The same for an incarnation that began so and was stopped: what it still has to go by. `None` for one that follows
-    /// nobody.
+    /// The same for an incarnation that began so and was stopped: what it still has to go by. `None` for one that did not begin
+    /// so.
     pub async fn resumed_recovery(&self) -> Result<Option<Recovery>, ColdError> {
         let positions = self.positions(self.node()).await?;
         let ours = positions.into_iter().find(|position| position.incarnation == self.incarnation().as_str());
-        let Some(ours) = ours.filter(|position| !position.follows.is_empty()) else { return Ok(None) };
+        let Some(Position { offsets: start, follows: Some(follows), .. }) = ours else { return Ok(None) };
         let states = self.newest_states().await?;
-        Ok(Some(self.recovered(&states, ours.offsets, ours.follows)))
+        Ok(Some(self.recovered(&states, start, follows)))
     }
 
     async fn newest_states(&self) -> Result<Vec<Arc<TableState>>, ColdError> {
@@ -81,21 +81,14 @@ impl Archive {
 }
 
 /// The incarnations that have rows.
-fn incarnations(
-    states: &[Arc<TableState>],
-    wanted: impl Fn(&str, &str) -> bool,
-) -> BTreeSet<String> {
+fn incarnations(states: &[Arc<TableState>], wanted: impl Fn(&str, &str) -> bool) -> BTreeSet<String> {
     let held = states.iter().flat_map(|state| state.files.values()).flat_map(|file| file.holds());
     held.filter(|held| wanted(&held.node, &held.incarnation)).map(|held| held.incarnation.clone()).collect()
 }
 
 /// How far the partitions are in each hour, by these incarnations. An hour counts as far as all tables have it: a node that
 /// died between two commits had not archived it.
-fn archived(
-    states: &[Arc<TableState>],
-    node: &str,
-    incarnations: &BTreeSet<String>,
-) -> BTreeMap<Hour, Offsets> {
+fn archived(states: &[Arc<TableState>], node: &str, incarnations: &BTreeSet<String>) -> BTreeMap<Hour, Offsets> {
     let mut of_tables: Vec<BTreeMap<(Hour, &str), Offsets>> = Vec::new();
     for state in states {
         let mut of_table: BTreeMap<(Hour, &str), Offsets> = BTreeMap::new();

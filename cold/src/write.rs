@@ -29,8 +29,8 @@ use schemas::rollup::bucketize;
 use schemas::tier_map::{ColdTable, DeltaVersions};
 use schemas::{DurationMs, Epoch, Hour, Labels, Offsets, Points, RetentionClass, SeriesId};
 
-use self::held::{Held, HeldRows};
 pub use self::held::{Feed, HourBase};
+use self::held::{Held, HeldRows};
 use self::raw::RawColumns;
 pub(crate) use self::rolling::{Part, RollingWriter};
 use self::rollup::RollupColumns;
@@ -187,7 +187,10 @@ impl HourWriter {
     /// [`Archive::sweep`] finds; calling again with a new writer goes on where this one ended.
     pub async fn commit(mut self) -> Result<HourCommit, ColdError> {
         if self.held.as_ref().is_some_and(|held| !held.is_at_end()) {
-            return Err(ColdError::OutOfOrder(format!("hour {} is committed before its columns are finished", self.hour)));
+            return Err(ColdError::OutOfOrder(format!(
+                "hour {} is committed before its columns are finished",
+                self.hour
+            )));
         }
         self.finish_columns()?;
         for (table, took) in ColdTable::DATA.into_iter().zip(self.took) {

@@ -71,11 +71,8 @@ impl Archiver {
             let base = bases.next().await?;
             let offsets = self.store.kafka_offsets_through(through);
             let writer = self.archive.hour_writer(hour, class, through).with_offsets(offsets);
-            let (writer, feed) = if base.is_shared() {
-                writer.over(&base).await?
-            } else {
-                (writer, futures::future::ready(()).boxed())
-            };
+            let (writer, feed) =
+                if base.is_shared() { writer.over(&base).await? } else { (writer, futures::future::ready(()).boxed()) };
             let (store, view) = (Arc::clone(&self.store), Arc::clone(view));
             let writing = self.pool.run(move || -> Result<HourWriter, CompactorError> {
                 let mut writer = writer;

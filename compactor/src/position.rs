@@ -37,12 +37,7 @@ impl Archiver {
 
 /// The last epoch such that the archive has every point that came in it or before. `epochs`: the runs and the head, of one
 /// view with the map; `checkpoint`: everything up to it is in runs. Pure.
-pub(crate) fn archived_epoch(
-    map: &TierMap,
-    class: RetentionClass,
-    epochs: &[EpochHours],
-    checkpoint: Epoch,
-) -> Epoch {
+pub(crate) fn archived_epoch(map: &TierMap, class: RetentionClass, epochs: &[EpochHours], checkpoint: Epoch) -> Epoch {
     let archived = |hour: Hour| {
         let of_tables = ColdTable::DATA.into_iter().map(|table| map.archived_through(table, class, hour));
         of_tables.min().unwrap_or_default()

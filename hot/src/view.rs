@@ -97,7 +97,8 @@ impl View {
     /// hours; behind them the same of each head generation that has points.
     pub fn epochs(&self) -> Vec<EpochHours> {
         let hours = |run: &schemas::meta::RunRecord| run.hours.iter().map(|held| held.hour).collect();
-        let of_runs = self.runs.values().map(|run| EpochHours { oldest: run.oldest, epoch: run.epoch, hours: hours(run) });
+        let of_runs =
+            self.runs.values().map(|run| EpochHours { oldest: run.oldest, epoch: run.epoch, hours: hours(run) });
         let of_heads = self.generations.iter().map(|generation| {
             let (epoch, hours) = (generation.epoch(), generation.hours().into_keys().collect());
             EpochHours { oldest: epoch, epoch, hours }

@@ -19,5 +19,7 @@ mod interleaved;
 mod measured;
 #[path = "store/merged.rs"]
 mod merged;
+#[path = "store/offsets.rs"]
+mod offsets;
 #[path = "store/sealed.rs"]
 mod sealed;

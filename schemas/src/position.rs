@@ -35,9 +35,10 @@ pub struct Position {
     pub incarnation: String,
     /// Counts the documents of an incarnation, from 1.
     pub seq: u64,
-    /// Incarnations of the node, each without its disk, whose points this one reads again: their positions are done with.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub follows: BTreeSet<String>,
+    /// Of one that goes on for a lost disk: the incarnations of the node whose points it reads again. Their positions are done
+    /// with. There may be none that had written anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<BTreeSet<String>>,
     /// Per partition the offset of the first message that may have to be read again. A partition that is missing has to be
     /// read from its beginning.
     #[serde(with = "crate::file_tags::offsets")]
@@ -45,7 +46,7 @@ pub struct Position {
 }
 
 impl Position {
-    pub fn new(node: &str, incarnation: &str, seq: u64, follows: BTreeSet<String>, offsets: Offsets) -> Self {
+    pub fn new(node: &str, incarnation: &str, seq: u64, follows: Option<BTreeSet<String>>, offsets: Offsets) -> Self {
         let [node, incarnation] = [node, incarnation].map(str::to_owned);
         Self { version: VERSION, node, incarnation, seq, follows, offsets }
     }
@@ -75,7 +76,8 @@ impl Position {
 /// Of incarnations that nobody follows yet, the least offset counts, and it has to be known of each of them: a partition that
 /// one of them does not name is read from its beginning, as nobody can tell what that one took in.
 pub fn starts(newest: &[Position]) -> (Offsets, BTreeSet<String>) {
-    let followed: BTreeSet<&str> = newest.iter().flat_map(|position| &position.follows).map(String::as_str).collect();
+    let followed: BTreeSet<&str> =
+        newest.iter().flat_map(|position| &position.follows).flatten().map(String::as_str).collect();
     let open: Vec<&Position> =
         newest.iter().filter(|position| !followed.contains(position.incarnation.as_str())).collect();
     let least = open.iter().map(|position| position.offsets.clone()).reduce(|a, b| a.least(&b)).unwrap_or_default();
@@ -94,8 +96,8 @@ mod tests {
     }
 
     fn position(incarnation: &str, follows: &[&str], of: &[(i32, i64)]) -> Position {
-        let follows = follows.iter().map(|&name| name.to_owned()).collect();
-        Position::new("node-a", incarnation, 7, follows, offsets(of))
+        let follows = follows.iter().map(|&name| name.to_owned()).collect::<BTreeSet<_>>();
+        Position::new("node-a", incarnation, 7, Some(follows).filter(|follows| !follows.is_empty()), offsets(of))
     }
 
     #[test]
@@ -105,9 +107,18 @@ mod tests {
         assert_eq!(String::from_utf8(first.encode()).expect("JSON is UTF-8"), text);
         assert_eq!(Position::decode(text.as_bytes()).expect("written above"), first);
         let second = position("i2", &["i1"], &[]);
-        let text = "{\"v\":1,\"node\":\"node-a\",\"incarnation\":\"i2\",\"seq\":7,\"follows\":[\"i1\"],\"offsets\":{}}\n";
+        let text =
+            "{\"v\":1,\"node\":\"node-a\",\"incarnation\":\"i2\",\"seq\":7,\"follows\":[\"i1\"],\"offsets\":{}}\n";
         assert_eq!(String::from_utf8(second.encode()).expect("JSON is UTF-8"), text);
         assert_eq!(Position::decode(text.as_bytes()).expect("written above"), second);
+    }
+
+    #[test]
+    fn one_that_goes_on_for_a_disk_of_which_nothing_is_known_says_so() {
+        let text = "{\"v\":1,\"node\":\"a\",\"incarnation\":\"i\",\"seq\":1,\"follows\":[],\"offsets\":{}}\n";
+        let position = Position::new("a", "i", 1, Some(BTreeSet::new()), Offsets::new());
+        assert_eq!(String::from_utf8(position.encode()).expect("JSON is UTF-8"), text);
+        assert_eq!(Position::decode(text.as_bytes()).expect("written above"), position);
     }
 
     #[test]

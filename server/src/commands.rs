@@ -67,9 +67,9 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Libraries whose INFO is about their own insides.
+/// Libraries whose INFO is about their own insides; what rdkafka has to say comes by its callbacks.
 const QUIET: &str =
-    "buoyant_kernel=warn,deltalake_core=warn,datafusion=warn,h2=warn,hyper=warn,reqwest=warn,rustls=warn";
+    "buoyant_kernel=warn,deltalake_core=warn,datafusion=warn,h2=warn,hyper=warn,rdkafka=off,reqwest=warn,rustls=warn";
 
 /// Sets up logging by a filter; a bare level leaves the libraries at WARN.
 pub(crate) fn init_logging(level: &str, format: LogFormatName) -> anyhow::Result<()> {

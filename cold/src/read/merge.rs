@@ -10,8 +10,8 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use schemas::tier_map::ColdTable;
 
-use super::{ColdSelection, KeyedStream};
 use super::columns::{Batch, SeriesRows};
+use super::{ColdSelection, KeyedStream};
 use crate::error::ColdError;
 use crate::store::ReadCounters;
 use crate::table::LiveFile;

@@ -88,7 +88,11 @@ impl Archive {
         let base = HourBase::new(&raw, hour, class, self.writer(hour, Epoch::ZERO))?;
         for (table, holds) in of_rollups {
             let mut ours_or_held = base.holds.clone();
-            holds.to_vec().iter().filter(|held| crate::hour::same_writer(held, &base.writer)).for_each(|held| ours_or_held.join(held));
+            holds
+                .to_vec()
+                .iter()
+                .filter(|held| crate::hour::same_writer(held, &base.writer))
+                .for_each(|held| ours_or_held.join(held));
             if !ours_or_held.include(&holds) {
                 return Err(ColdError::RawGone { hour, table });
             }
@@ -97,20 +101,12 @@ impl Archive {
     }
 
     /// The rows of a base, series by series in the order of the table.
-    pub async fn scan_hour(
-        &self,
-        base: &HourBase,
-        counters: &ReadCounters,
-    ) -> Result<SeriesStream<Points>, ColdError> {
+    pub async fn scan_hour(&self, base: &HourBase, counters: &ReadCounters) -> Result<SeriesStream<Points>, ColdError> {
         let rows = self.keyed_rows(base, counters).await?;
         Ok(rows.map_ok(|(key, points)| (SeriesId(key.id), points)).boxed())
     }
 
-    async fn keyed_rows(
-        &self,
-        base: &HourBase,
-        counters: &ReadCounters,
-    ) -> Result<KeyedStream<Points>, ColdError> {
+    async fn keyed_rows(&self, base: &HourBase, counters: &ReadCounters) -> Result<KeyedStream<Points>, ColdError> {
         let selection = ColdSelection { class: Some(base.class), ..ColdSelection::all(base.hour.range()) };
         self.scan_points_of(base.files.clone(), &selection, counters).await
     }
@@ -206,7 +202,9 @@ impl HeldRows {
                 Some(Ok(Some((key, points)))) => Head::Series(key, points),
                 Some(Ok(None)) => Head::End,
                 Some(Err(error)) => return Err(error),
-                None => return Err(ColdError::OutOfOrder("the rows of the table were not read to their end".to_owned())),
+                None => {
+                    return Err(ColdError::OutOfOrder("the rows of the table were not read to their end".to_owned()));
+                }
             };
         }
         Ok(())

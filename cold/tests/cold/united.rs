@@ -49,7 +49,9 @@ async fn assert_whole(archive: &Arc<Archive>) {
             bucketize(&timestamps, &values, width, |bucket| made.push(BucketRow::from(&bucket)));
             let seen = |rows: &[BucketRow]| -> Vec<String> {
                 rows.iter()
-                    .map(|row| format!("{:?}", (row.start, row.count, row.stale_ts, row.sum, row.min, row.max, row.last)))
+                    .map(|row| {
+                        format!("{:?}", (row.start, row.count, row.stale_ts, row.sum, row.min, row.max, row.last))
+                    })
                     .collect()
             };
             assert_eq!(seen(&found[id]), seen(&made), "{resolution:?} of series {id}");
@@ -181,7 +183,8 @@ async fn rollups_are_made_of_the_points_that_were_committed() {
     };
     let a = given.archive_through("a", faulty).await.expect("opens");
     archive_hour(&b, HOUR, 3, &[told("x", &[(0, 2.0), (20, 2.0)])]).await.expect("archived");
-    let failed = archive_hour(&a, HOUR, 5, &[told("x", &[(0, 1.0), (10, 1.0)])]).await.expect_err("rollups are refused");
+    let failed =
+        archive_hour(&a, HOUR, 5, &[told("x", &[(0, 1.0), (10, 1.0)])]).await.expect_err("rollups are refused");
     assert!(failed.is_retryable());
     cut.store(false, Ordering::SeqCst);
     // What a would say now of its points is not what it has committed: the rollups are of the latter.
@@ -217,9 +220,8 @@ struct Writer {
 impl Writer {
     fn told(&self, hour: Hour) -> Vec<Told> {
         let series = self.hours.get(&hour).into_iter().flatten();
-        let mut told: Vec<Told> = series
-            .map(|(host, points)| Told { labels: labels("m", host), points: points.clone() })
-            .collect();
+        let mut told: Vec<Told> =
+            series.map(|(host, points)| Told { labels: labels("m", host), points: points.clone() }).collect();
         in_archive_order(&mut told);
         told
     }

@@ -227,4 +227,3 @@ pub(crate) async fn read_whole(archive: &Archive) -> Read {
     let of = |points: Points| points.iter().map(|(at, value)| (at, value.to_bits())).collect();
     points.into_iter().map(|(id, points)| (id.0, of(points))).collect()
 }
-

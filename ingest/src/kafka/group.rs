@@ -18,7 +18,7 @@ use schemas::TopicPartition;
 
 use super::config::{Delivery, TopicRule};
 use super::events::Event;
-use super::partition::{Partition, Work};
+use super::partition::{Partition, Progress, Work};
 use super::start::{Start, decide};
 use super::worker::add_offset;
 use super::{Shared, topics};
@@ -147,7 +147,7 @@ impl Group {
             if let Err(error) = starts.add_partition_offset(&of.topic, of.partition, offset) {
                 tracing::error!(partition = %of, error = %Causes(&error), "kafka");
             }
-            self.begin(of, rule, start.offset(), ends.1);
+            self.begin(of, rule, Progress::new(start.offset(), ends));
         }
         if let Err(error) = self.shared.consumer.incremental_assign(&starts) {
             tracing::error!(error = %Causes(&error), "an assignment was not taken");
@@ -156,7 +156,7 @@ impl Group {
     }
 
     /// The queue is split off before anything is fetched, so that no message goes past it.
-    fn begin(&self, of: TopicPartition, rule: Arc<TopicRule>, start: Option<i64>, end: i64) {
+    fn begin(&self, of: TopicPartition, rule: Arc<TopicRule>, progress: Progress) {
         let Some(mut queue) = self.shared.consumer.split_partition_queue(&of.topic, of.partition) else {
             tracing::error!(partition = %of, "a partition has no queue");
             return;
@@ -174,9 +174,7 @@ impl Group {
         });
         let decoder = MessageDecoder::new(rule.format, self.shared.parts.schemas.clone());
         let work = Work { queue: Some(queue), decoder, slice: Default::default(), again: None, paused: false };
-        let partition = Partition::new(id, of, rule, start, work);
-        partition.progress.ends_at(end);
-        self.shared.partitions.insert(partition);
+        self.shared.partitions.insert(Partition::new(id, of, rule, progress, work));
         self.shared.ready.push(id);
     }
 

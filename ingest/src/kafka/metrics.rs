@@ -101,9 +101,7 @@ impl KafkaMetrics {
 
     pub(super) fn lags(&self, partition: &Partition, now_ms: i64) {
         let by = by_partition(partition);
-        if let Some(lag) = partition.progress.lag() {
-            self.lag.get_or_create(&by).set(lag);
-        }
+        self.lag.get_or_create(&by).set(partition.progress.lag());
         if let Some(seconds) = partition.progress.lag_seconds(now_ms) {
             self.lag_seconds.get_or_create(&by).set(seconds);
         }

@@ -48,6 +48,8 @@ pub(super) struct Work {
 pub(super) struct Progress {
     /// Everything before is stored; [`UNKNOWN`] before the first message of a partition that nobody has read.
     next: AtomicI64,
+    /// The broker's first offset when it was assigned: where a partition begins that nobody has read.
+    first: i64,
     /// The broker's end of the partition.
     end: AtomicI64,
     /// When the last message that was stored was written, ms.
@@ -57,10 +59,12 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    fn new(next: Option<i64>) -> Self {
+    /// `first`, `end`: the broker's first offset, and the one after its last.
+    pub(super) fn new(next: Option<i64>, (first, end): (i64, i64)) -> Self {
         Self {
             next: AtomicI64::new(next.unwrap_or(UNKNOWN)),
-            end: AtomicI64::new(UNKNOWN),
+            first,
+            end: AtomicI64::new(end),
             written_ms: AtomicI64::new(0),
             waits: Mutex::default(),
             halted: AtomicBool::new(false),
@@ -84,14 +88,13 @@ impl Progress {
     }
 
     /// Messages that are not stored yet, as of the last word of the broker.
-    pub(super) fn lag(&self) -> Option<i64> {
-        let end = Some(self.end.load(Ordering::Relaxed)).filter(|end| *end != UNKNOWN)?;
-        Some((end - self.next()?).max(0))
+    pub(super) fn lag(&self) -> i64 {
+        (self.end.load(Ordering::Relaxed) - self.next().unwrap_or(self.first)).max(0)
     }
 
     /// How far behind it is in time: the age of the last stored message, where there are more.
     pub(super) fn lag_seconds(&self, now_ms: i64) -> Option<f64> {
-        if self.lag()? == 0 {
+        if self.lag() == 0 {
             return Some(0.0);
         }
         let written = Some(self.written_ms.load(Ordering::Relaxed)).filter(|written| *written > 0)?;
@@ -107,7 +110,7 @@ pub struct PartitionStatus {
     pub of: TopicPartition,
     /// The offset of the next message.
     pub next: Option<i64>,
-    pub lag: Option<i64>,
+    pub lag: i64,
     pub lag_seconds: Option<f64>,
     /// Why nothing is read now.
     pub waits: Option<String>,
@@ -116,8 +119,13 @@ pub struct PartitionStatus {
 }
 
 impl Partition {
-    pub(super) fn new(id: PartitionId, of: TopicPartition, rule: Arc<TopicRule>, start: Option<i64>, work: Work) -> Self {
-        let progress = Progress::new(start);
+    pub(super) fn new(
+        id: PartitionId,
+        of: TopicPartition,
+        rule: Arc<TopicRule>,
+        progress: Progress,
+        work: Work,
+    ) -> Self {
         Self { id, of, rule, work: Mutex::new(work), progress, left: AtomicBool::new(false) }
     }
 
@@ -191,14 +199,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lag_is_known_once_both_ends_are() {
-        let progress = Progress::new(None);
-        assert_eq!((progress.next(), progress.lag()), (None, None));
+    fn lag_counts_from_the_first_message_until_one_is_stored() {
+        let progress = Progress::new(None, (10, 50));
+        assert_eq!((progress.next(), progress.lag(), progress.lag_seconds(10_500)), (None, 40, None));
         progress.ends_at(100);
-        assert_eq!(progress.lag(), None);
         progress.stored(40, Some(9_000));
-        assert_eq!((progress.lag(), progress.lag_seconds(10_500)), (Some(60), Some(1.5)));
+        assert_eq!((progress.lag(), progress.lag_seconds(10_500)), (60, Some(1.5)));
         progress.stored(100, Some(9_500));
-        assert_eq!((progress.lag(), progress.lag_seconds(20_000)), (Some(0), Some(0.0)));
+        assert_eq!((progress.lag(), progress.lag_seconds(20_000)), (0, Some(0.0)));
+        assert_eq!(Progress::new(None, (7, 7)).lag(), 0);
     }
 }

@@ -33,6 +33,7 @@ pub(super) async fn run(args: DlqReplayArgs) -> anyhow::Result<()> {
     });
     let Replayed { messages } = done.await.context("the replay died")??;
     bar.finish_and_clear();
-    let verb = if dry_run { "would be replayed" } else { "replayed" };
+    // Before they are read, markers of transactions cannot be told from letters.
+    let verb = if dry_run { "at most would be replayed" } else { "replayed" };
     print(&format!("{topic}: {messages} dead letters {verb}\n"))
 }

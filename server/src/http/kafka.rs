@@ -23,7 +23,7 @@ pub(crate) struct PartitionShape {
     /// The offset of the next message: everything before is stored. Null before the first.
     next_offset: Option<i64>,
     /// Messages that are not stored yet, as the brokers told last.
-    lag_messages: Option<i64>,
+    lag_messages: i64,
     /// Age of the last stored message, where there are more.
     lag_seconds: Option<f64>,
     /// Why nothing is read now: the store, the registry or the brokers are away.

@@ -68,7 +68,15 @@ async fn a_dead_letter_is_the_message_and_says_where_it_was_and_what_is_wrong() 
     server.kill().await?;
     std::fs::remove_dir_all(server.data_dir())?;
     server.restart().await?;
-    wait_for_metric(&Api::of(&server), "thermocline_kafka_partitions", "", |partitions| partitions == 2).await?;
+    let another = Series::many("another", 1, 1, hour_of(now_ms()) - HOUR_MS);
+    let mut producer = kafka.producer(Compression::None)?;
+    for partition in [0, 1] {
+        let slice = another[0].slices(1).next().context("one point")?;
+        producer.send(message(TOPIC, "another", &slice.payload(Format::Json)).partition(partition))?;
+    }
+    producer.flush().await?;
+    kafka.wait_until_committed(GROUP, &[TOPIC]).await?;
+    by_api(&Api::of(&server), &another).await?;
     ensure!(kafka.read(DLQ).await?.len() == letters.len(), "no letter twice");
     Ok(())
 }
