@@ -61,6 +61,10 @@ impl Holdings {
         self.0.iter().any(|held| !same_writer(held, writer))
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Holding> {
+        self.0.iter()
+    }
+
     pub(crate) fn to_vec(&self) -> Vec<Holding> {
         self.0.clone()
     }

@@ -40,7 +40,7 @@ const WHAT_BYTES_MAX: usize = 1_000;
 pub enum MessageFormat {
     /// Every shape of [`crate::decode::json`], one or many a message.
     Json,
-    /// Confluent framing: `0x00`, four bytes of schema id, and a record that [`avro`] knows.
+    /// Confluent framing: `0x00`, four bytes of schema id, and a record of one of two shapes (`docs/ingest.md`).
     Avro,
     /// Line protocol; times are nanoseconds.
     Influx,

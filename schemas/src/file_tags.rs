@@ -124,29 +124,18 @@ mod tests {
 
     #[test]
     fn tags_are_golden_and_read_back() {
-        let holding = Holding::new("a", "a-1", Hour(498_679), Epoch(12));
-        let tags = FileTags::new(7, vec![holding]);
-        let text = r#"{"v":1,"commit":7,"holds":[{"node":"a","incarnation":"a-1","hour":498679,"through":12}]}"#;
-        assert_eq!(tags.encode(), text);
-        assert_eq!(FileTags::decode(text).expect("written above"), tags);
-        assert_eq!(FileTags::new(3, Vec::new()).encode(), r#"{"v":1,"commit":3}"#);
-    }
-
-    #[test]
-    fn a_tag_of_two_writers_with_offsets_is_golden_and_reads_back() {
         let of = |topic: &str, partition, next| (TopicPartition::new(topic, partition), next);
         let hour = Hour(498_679);
-        let mut kafka = Holding::new("a", "a-1", hour, Epoch(12));
-        kafka.offsets = [of("metrics", 0, 57), of("metrics", 11, 9), of("a/b", 1, 0)].into_iter().collect();
-        let tags = FileTags::new(8, vec![kafka, Holding::new("b", "b-7", hour, Epoch(3))]);
-        let text = concat!(
-            r#"{"v":1,"commit":8,"holds":["#,
-            r#"{"node":"a","incarnation":"a-1","hour":498679,"through":12,"#,
-            r#""offsets":{"a/b":{"1":0},"metrics":{"0":57,"11":9}}},"#,
-            r#"{"node":"b","incarnation":"b-7","hour":498679,"through":3}]}"#
-        );
-        assert_eq!(tags.encode(), text);
-        assert_eq!(FileTags::decode(text).expect("written above"), tags);
+        let alone = Holding::new("a", "a-1", hour, Epoch(12));
+        let offsets = [of("metrics", 0, 57), of("metrics", 11, 9), of("a/b", 1, 0)].into_iter().collect();
+        let both = vec![Holding { offsets, ..alone.clone() }, Holding::new("b", "b-7", hour, Epoch(3))];
+        let told = [FileTags::new(7, vec![alone]), FileTags::new(3, Vec::new()), FileTags::new(8, both)];
+        let golden = include_str!("../../tests/golden/file_tags/v1/tags.jsonl");
+        assert_eq!(golden.lines().count(), told.len());
+        for (line, tags) in golden.lines().zip(told) {
+            assert_eq!(tags.encode(), line);
+            assert_eq!(FileTags::decode(line).expect("a golden line"), tags);
+        }
     }
 
     #[test]

@@ -102,23 +102,19 @@ mod tests {
 
     #[test]
     fn positions_are_golden_and_read_back() {
-        let first = position("i1", &[], &[(0, 57), (11, 9)]);
-        let text = "{\"v\":1,\"node\":\"node-a\",\"incarnation\":\"i1\",\"seq\":7,\"offsets\":{\"metrics\":{\"0\":57,\"11\":9}}}\n";
-        assert_eq!(String::from_utf8(first.encode()).expect("JSON is UTF-8"), text);
-        assert_eq!(Position::decode(text.as_bytes()).expect("written above"), first);
-        let second = position("i2", &["i1"], &[]);
-        let text =
-            "{\"v\":1,\"node\":\"node-a\",\"incarnation\":\"i2\",\"seq\":7,\"follows\":[\"i1\"],\"offsets\":{}}\n";
-        assert_eq!(String::from_utf8(second.encode()).expect("JSON is UTF-8"), text);
-        assert_eq!(Position::decode(text.as_bytes()).expect("written above"), second);
-    }
-
-    #[test]
-    fn one_that_goes_on_for_a_disk_of_which_nothing_is_known_says_so() {
-        let text = "{\"v\":1,\"node\":\"a\",\"incarnation\":\"i\",\"seq\":1,\"follows\":[],\"offsets\":{}}\n";
-        let position = Position::new("a", "i", 1, Some(BTreeSet::new()), Offsets::new());
-        assert_eq!(String::from_utf8(position.encode()).expect("JSON is UTF-8"), text);
-        assert_eq!(Position::decode(text.as_bytes()).expect("written above"), position);
+        let told = [
+            position("i1", &[], &[(0, 57), (11, 9)]),
+            position("i2", &["i1"], &[]),
+            // Goes on for a disk of which nothing is known.
+            Position::new("node-a", "i3", 1, Some(BTreeSet::new()), Offsets::new()),
+        ];
+        let golden = include_str!("../../tests/golden/position/v1/positions.jsonl");
+        let lines: Vec<&str> = golden.split_inclusive('\n').collect();
+        assert_eq!(lines.len(), told.len());
+        for (line, position) in lines.into_iter().zip(told) {
+            assert_eq!(String::from_utf8(position.encode()).expect("JSON is UTF-8"), line);
+            assert_eq!(Position::decode(line.as_bytes()).expect("a golden line"), position);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! What is waited for is told at the gate, so that `/-/ready` can say it. Not here: listening, stopping (`serve`).
 
 mod kafka;
+mod registry;
 mod sink;
 
 use std::num::NonZeroUsize;

@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::archive::Archive;
 use crate::error::ColdError;
-use crate::hour::{Holdings, files_of};
+use crate::hour::{Holdings, files_of, same_writer};
 use crate::read::{ColdSelection, KeyedStream, SeriesKey, SeriesStream};
 use crate::store::ReadCounters;
 use crate::table::{LiveFile, TableState};
@@ -86,18 +86,12 @@ impl Archive {
         }
         let raw = self.table(ColdTable::Raw).refresh().await?;
         let base = HourBase::new(&raw, hour, class, self.writer(hour, Epoch::ZERO))?;
-        for (table, holds) in of_rollups {
-            let mut ours_or_held = base.holds.clone();
-            holds
-                .to_vec()
-                .iter()
-                .filter(|held| crate::hour::same_writer(held, &base.writer))
-                .for_each(|held| ours_or_held.join(held));
-            if !ours_or_held.include(&holds) {
-                return Err(ColdError::RawGone { hour, table });
-            }
+        let is_lacking =
+            |held: &Holding| !same_writer(held, &base.writer) && base.holds.through(held) < Some(held.through);
+        match of_rollups.into_iter().find(|(_, holds)| holds.iter().any(is_lacking)) {
+            Some((table, _)) => Err(ColdError::RawGone { hour, table }),
+            None => Ok(base),
         }
-        Ok(base)
     }
 
     /// The rows of a base, series by series in the order of the table.

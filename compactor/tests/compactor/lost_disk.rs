@@ -173,7 +173,7 @@ async fn whatever_is_lost_every_message_ends_up_in_the_archive_once() {
     let fleet: Vec<Labels> = ["u", "v", "w"].map(|host| series("cpu", host)).to_vec();
     let mut now = 1;
     let (mut losses, mut began_later) = (0, 0);
-    for step in 0..90 {
+    for step in 0..60 {
         match rng.random_range(0..12) {
             0..=2 => {
                 for _ in 0..rng.random_range(1..60) {
@@ -215,4 +215,105 @@ async fn whatever_is_lost_every_message_ends_up_in_the_archive_once() {
         }
     }
     eprintln!("{losses} disks were lost, {began_later} times the beginning was not read again");
+}
+
+/// A group of two nodes: who has which partition, and how far the group has committed it.
+struct Group {
+    owners: [usize; 2],
+    committed: [i64; 2],
+}
+
+/// A member: its process, and what it must skip since its disk was lost.
+struct Member {
+    name: &'static str,
+    node: Node,
+    recovery: Recovery,
+}
+
+impl Member {
+    /// Takes in up to `most` messages of a partition that it was given: from the larger of what it has and what the group has.
+    fn consume(&self, kafka: &Kafka, group: &Group, number: usize, most: usize) {
+        let (of, committed) = (partition(number), group.committed[number]);
+        if self.node.store.kafka_offsets().get(&of).unwrap_or(0) < committed {
+            let next = offsets(&[(number, committed)]);
+            let source = SourceOffsets { next, archived: true };
+            self.node.store.append_from(&PointBatch::new(), &source).expect("there is room");
+        }
+        consume(&self.node, kafka, number, most, &self.recovery);
+    }
+
+    /// What the group may be told: what survives a power loss.
+    fn commit(&self, group: &mut Group, number: usize) {
+        self.node.store.sync_log().expect("synced");
+        let own = self.node.store.kafka_offsets().get(&partition(number)).unwrap_or(0);
+        group.committed[number] = group.committed[number].max(own);
+    }
+
+    /// Loses its disk; then reads all partitions again, whoever has them, before it is a member like any other.
+    async fn lose_disk(&mut self, given: &mut Given, kafka: &Kafka) {
+        (self.node, self.recovery) = given.recovered_node(self.name).await;
+        for number in 0..kafka.partitions.len() {
+            consume(&self.node, kafka, number, usize::MAX, &self.recovery);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_share_partitions_and_lose_their_disks_leave_every_message_once() {
+    let mut rng = StdRng::seed_from_u64(kit::seed());
+    let mut given = Given::an_archive();
+    let mut kafka = Kafka::of(2);
+    let mut group = Group { owners: [0, 1], committed: [0, 0] };
+    let mut members = Vec::new();
+    for name in ["a", "b"] {
+        members.push(Member { name, node: given.node(name).await, recovery: Recovery::default() });
+    }
+    let fleet: Vec<Labels> = ["u", "v", "w"].map(|host| series("cpu", host)).to_vec();
+    let mut now = 1;
+    for step in 0..60 {
+        let (one, number) = (rng.random_range(0..2), rng.random_range(0..2));
+        match rng.random_range(0..13) {
+            0..=2 => {
+                for _ in 0..rng.random_range(1..60) {
+                    let hour = hour(if rng.random_bool(0.7) { now - 1 } else { rng.random_range(0..now) });
+                    let at = hour.start().0 + rng.random_range(0..3_600_000);
+                    kafka.produce(rng.random_range(0..2), &fleet[rng.random_range(0..3)], at);
+                }
+            }
+            3 | 4 => members[group.owners[number]].consume(&kafka, &group, number, rng.random_range(1..90)),
+            5 => members[group.owners[number]].commit(&mut group, number),
+            6 => {
+                // Handed over in order: what was read is committed.
+                members[group.owners[number]].commit(&mut group, number);
+                group.owners[number] = 1 - group.owners[number];
+            }
+            7 => drop(members[one].node.compactor.flush_now().await.expect("flushes")),
+            8 => members[one].node.seal().await,
+            9 => {
+                let [a, b] = &members[..] else { unreachable!("there are two") };
+                tokio::join!(a.node.archive(), b.node.archive());
+            }
+            10 => members[one].node.retain().await,
+            11 => {
+                now += 1;
+                given.move_to(hour(now));
+            }
+            _ => {
+                // The other one takes over what the group knows of.
+                group.owners = [1 - one; 2];
+                members[one].lose_disk(&mut given, &kafka).await;
+            }
+        }
+        if step % 20 == 19 {
+            now += 2;
+            given.move_to(hour(now));
+            for number in 0..2 {
+                members[group.owners[number]].consume(&kafka, &group, number, usize::MAX);
+            }
+            for member in &members {
+                member.node.settle().await;
+            }
+            assert_eq!(read_whole(given.reader().await.as_ref()).await, kafka.all(), "after step {step}");
+        }
+    }
 }

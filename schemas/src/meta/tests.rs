@@ -14,6 +14,8 @@ fn one_of_each() -> Vec<MetaRecord> {
             RunHour { hour: Hour(490_000), points: 1 << 40, classes: vec![RetentionClass(0), class] },
         ],
     };
+    let hours = vec![RunHour { hour: Hour(7), points: 1, classes: vec![RetentionClass(0)] }];
+    let merged = RunRecord { epoch: Epoch(300), oldest: Epoch(40), hours };
     let mut delta = DeltaVersions::default();
     delta.set(ColdTable::Raw, 0);
     delta.set(ColdTable::Rollup1h, u64::from(u32::MAX));
@@ -35,6 +37,7 @@ fn one_of_each() -> Vec<MetaRecord> {
             TopicPartition::new("metrics-raw", 11),
             KafkaOffset { next: 1_000_000, archived: true },
         ),
+        MetaRecord::Run(merged),
     ]
 }
 
@@ -48,15 +51,6 @@ fn every_record_comes_back_and_keys_differ() {
     keys.sort();
     keys.dedup();
     assert_eq!(keys.len(), records.len());
-}
-
-#[test]
-fn a_merged_run_says_from_which_epoch_on() {
-    let hours = vec![RunHour { hour: Hour(7), points: 1, classes: vec![RetentionClass(0)] }];
-    let merged = MetaRecord::Run(RunRecord { epoch: Epoch(300), oldest: Epoch(40), hours });
-    assert_eq!(merged.value(), [1, 1, 7, 1, 1, 0, 0x84, 0x02], "one hour, and 260 epochs before its own");
-    assert_eq!(MetaRecord::decode(&merged.key(), &merged.value()), Ok(merged));
-    assert!(MetaRecord::decode(&MetaKey::Run(Epoch(3)).bytes(), &[1, 0, 4]).is_err(), "before the first epoch");
 }
 
 #[test]
@@ -100,6 +94,8 @@ fn unknown_kinds_versions_and_trailing_bytes_are_errors() {
     assert_eq!(MetaRecord::decode(&[CHECKPOINT], &[2, 0]), Err(MetaError::Version { found: 2 }));
     assert!(matches!(MetaRecord::decode(&[CHECKPOINT], &[1, 0, 0]), Err(MetaError::Value(_))));
     assert!(matches!(MetaRecord::decode(&[CHECKPOINT], &[]), Err(MetaError::Read(_))));
+    let before_the_first_epoch = MetaRecord::decode(&MetaKey::Run(Epoch(3)).bytes(), &[1, 0, 4]);
+    assert!(matches!(before_the_first_epoch, Err(MetaError::Value(_))));
 }
 
 proptest! {

@@ -7,8 +7,9 @@ use anyhow::Context as _;
 use ingest::kafka::{Forward, Kafka, KafkaMetrics, KafkaParts};
 use ingest::{Controls, Sink};
 use runtime::Clock;
+use tokio::runtime::Handle;
 
-use super::ingest_limits;
+use super::{ingest_limits, registry};
 use super::sink::StoreSink;
 use crate::config::Config;
 use crate::config::kafka::Via;
@@ -31,6 +32,8 @@ pub(super) fn start(
     let Some(consumer) = config.kafka.consumer(node.to_owned(), is_static, cores * THREADS_PER_CORE) else {
         return Ok(None);
     };
+    let registry = &config.kafka.registry;
+    let schemas = (!registry.is_empty()).then(|| registry::open(registry, Handle::current())).transpose()?;
     let metrics = KafkaMetrics::default();
     app.telemetry.register(|registry| metrics.register(registry));
     let parts = KafkaParts {
@@ -38,7 +41,7 @@ pub(super) fn start(
         clock: Arc::clone(clock),
         limits: ingest_limits(config),
         controls: controls.clone(),
-        schemas: None,
+        schemas,
         metrics,
     };
     let kafka = Kafka::start(consumer, parts).context("starting the consumer of Kafka")?;

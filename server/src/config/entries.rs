@@ -65,8 +65,10 @@ pub(crate) fn of(config: &Config) -> Vec<Entry> {
     add("limits.header_timeout", limits.header_timeout.to_string());
     add("limits.body_timeout", limits.body_timeout.to_string());
     for (key, value) in config.kafka.entries().into_iter().chain(config.ingest.entries()) {
-        add(key, value);
+        // The registry's URL may hold a password.
+        out.push(Entry { key: key.to_owned(), value, secret: key == "kafka.registry" });
     }
+    let mut add = |key: &str, value: String| out.push(Entry { key: key.to_owned(), value, secret: false });
     add("controls", rule_list(&config.rule_specs()));
     add("rest.server_labels", config.rest.server_labels.join(","));
     add("rest.max_points", config.rest.max_points.to_string());

@@ -17,12 +17,13 @@ fn block(bytes: &[u8]) -> Vec<u8> {
     let mut block = Vec::new();
     let mut rest = bytes.len();
     while rest >= 0x80 {
-        block.push((rest & 0x7f) as u8 | 0x80);
+        block.push(rest.to_le_bytes()[0] | 0x80);
         rest >>= 7;
     }
-    block.push(rest as u8);
+    block.push(rest.to_le_bytes()[0]);
     for literal in bytes.chunks(60) {
-        block.push((literal.len() as u8 - 1) << 2);
+        // The tag of a literal of up to 60 bytes.
+        block.push((u8::try_from(literal.len()).expect("at most 60") - 1) << 2);
         block.extend(literal);
     }
     block

@@ -87,8 +87,7 @@ impl Run {
         let mut registry = Registry::start().await?;
         let schema = registry.register("avro-value", avro_schema()).await?;
         let formats = [Format::Json, Format::Influx, Format::RemoteWrite, Format::Avro { schema }];
-        let formats = if std::env::var("NO_AVRO").is_ok() { &formats[..3] } else { &formats[..] }; // TEMPORARY
-        let traffic = Traffic::new(&kafka, formats, (SERIES, POINTS), hour_of(now_ms()) - HOURS * HOUR_MS)?;
+        let traffic = Traffic::new(&kafka, &formats, (SERIES, POINTS), hour_of(now_ms()) - HOURS * HOUR_MS)?;
         for topic in traffic.topics() {
             kafka.create_topic(topic, PARTITIONS).await?;
         }
@@ -130,10 +129,10 @@ impl Run {
             member.api().seal_and_archive().await?;
         }
         by_duckdb(&self.s3.objects(BUCKET).join("prod"), self.traffic.series()).await?;
-        for member in members {
-            by_api(&member.api(), self.traffic.series()).await?;
-        }
         self.traffic.dead_letters_are_the_poison(&self.kafka).await?;
+        for (member, which) in members.into_iter().zip(["first", "second"]) {
+            by_api(&member.api(), self.traffic.series()).await.with_context(|| format!("the {which} member"))?;
+        }
         for mut member in [Some(self.first), self.second].into_iter().flatten() {
             let status = member.server.terminate().await?;
             ensure!(status.success(), "the last stop was not clean: {status}");

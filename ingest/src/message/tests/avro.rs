@@ -52,15 +52,15 @@ impl Bytes {
     fn long(mut self, number: i64) -> Self {
         let mut rest = ((number << 1) ^ (number >> 63)).cast_unsigned();
         while rest >= 0x80 {
-            self.0.push((rest & 0x7f) as u8 | 0x80);
+            self.0.push(rest.to_le_bytes()[0] | 0x80);
             rest >>= 7;
         }
-        self.0.push(rest as u8);
+        self.0.push(rest.to_le_bytes()[0]);
         self
     }
 
     fn text(mut self, text: &[u8]) -> Self {
-        self = self.long(text.len() as i64);
+        self = self.long(i64::try_from(text.len()).expect("small"));
         self.0.extend(text);
         self
     }
@@ -72,7 +72,7 @@ impl Bytes {
 
     fn labels(mut self, labels: &[(&str, &str)]) -> Self {
         if !labels.is_empty() {
-            self = self.long(labels.len() as i64);
+            self = self.long(i64::try_from(labels.len()).expect("small"));
             for (name, value) in labels {
                 self = self.text(name.as_bytes()).text(value.as_bytes());
             }
