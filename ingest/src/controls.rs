@@ -236,10 +236,7 @@ impl Plan {
         if let Some(known) = &cache.descriptions {
             self.forget_descriptions(known, batch);
         }
-        let fates = self.fates(&cache.fates, batch);
-        if fates.iter().all(|fate| matches!(fate, Fate::Untouched)) {
-            return;
-        }
+        let Some(fates) = self.fates(&cache.fates, batch) else { return };
         for (series, fate) in (0..).zip(&fates) {
             if let Fate::Steps(steps) = fate
                 && let Some((canonical, hash)) = &steps.relabelled
@@ -264,24 +261,40 @@ impl Plan {
         });
     }
 
-    /// The fate of each series of a batch.
-    fn fates(&self, cache: &RwLock<FateCache>, batch: &PointBatch) -> Vec<Fate> {
-        let mut fates: Vec<Fate> = Vec::with_capacity(batch.series_len());
-        // What the younger generation does not know, and what neither does.
+    /// The fate of each series of a batch; none if no rule speaks of any.
+    fn fates(&self, cache: &RwLock<FateCache>, batch: &PointBatch) -> Option<Vec<Fate>> {
+        let words: Vec<u8> = {
+            let known = cache.read();
+            batch.series_hashes().map(|hash| known.word(hash)).collect()
+        };
+        if words.iter().all(|word| *word == cache::UNTOUCHED) {
+            return None;
+        }
+        let placeholder = |fate: Option<Fate>| fate.unwrap_or(Fate::Untouched);
+        let mut fates: Vec<Fate> = words.iter().map(|word| placeholder(cache::fate_of(*word, &self.rules))).collect();
+        let unknown = (0..).zip(words).filter(|(_, word)| *word == cache::UNKNOWN).map(|(index, _)| index);
+        self.find_or_decide(cache, batch, unknown.collect(), &mut fates);
+        Some(fates)
+    }
+
+    /// Fills in the fates of series that are not known by a word.
+    fn find_or_decide(&self, cache: &RwLock<FateCache>, batch: &PointBatch, series: Vec<u32>, fates: &mut [Fate]) {
+        // What is about to be forgotten, and what is not known at all.
         let (mut old, mut new): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
         let known = cache.read();
-        for (index, hash) in (0..).zip(batch.series_hashes()) {
-            fates.push(match known.get(hash) {
-                Some(Found::Young(fate)) => fate.clone(),
-                Some(Found::Old(fate)) => {
+        for index in series {
+            let steps = match known.steps(batch.series(index).0) {
+                Some(Found::Young(steps)) => steps,
+                Some(Found::Old(steps)) => {
                     old.push(index);
-                    fate.clone()
+                    steps
                 }
                 None => {
                     new.push(index);
-                    Fate::Untouched
+                    continue;
                 }
-            });
+            };
+            fates[index as usize] = Fate::Steps(Arc::clone(steps));
         }
         drop(known);
         for index in &new {
@@ -293,17 +306,16 @@ impl Plan {
         if !(old.is_empty() && new.is_empty()) {
             let mut known = cache.write();
             for index in old.into_iter().chain(new) {
-                known.insert(batch.series(index).0, fates[index as usize].clone());
+                known.insert(batch.series(index).0, &fates[index as usize]);
             }
         }
-        fates
     }
 
     /// Says of each rule once that a rename could not be.
     fn tell(&self, RenameRefused { rule, why }: &RenameRefused, canonical: &[u8]) {
         self.refused.lock().entry(*rule).or_insert_with(|| {
             let series = Labels::from_canonical(canonical).map(|labels| labels.to_string()).unwrap_or_default();
-            let rule = self.rules.iter().nth(*rule).map_or("", Rule::name);
+            let rule = self.rules.get(*rule).map_or("", Rule::name);
             tracing::warn!(rule, %series, why, "a series keeps its labels: the rule cannot rename them");
             format!("{series}: {why}")
         });

@@ -22,6 +22,7 @@ mod group;
 mod metrics;
 mod partition;
 mod ready;
+mod recover;
 pub mod replay;
 mod slice;
 mod start;
@@ -31,9 +32,10 @@ mod worker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use runtime::Clock;
+use runtime::{Causes, Clock};
 use schemas::reject::Appended;
 use schemas::{Offsets, PointBatch};
 use thiserror::Error;
@@ -43,6 +45,7 @@ pub use dead_letters::dead_letter_topic;
 pub use forward::Forward;
 pub use metrics::KafkaMetrics;
 pub use partition::PartitionStatus;
+pub use recover::Recover;
 
 use rdkafka::consumer::BaseConsumer;
 
@@ -93,6 +96,8 @@ pub struct KafkaParts {
     /// Needed by Avro topics only.
     pub schemas: Option<Arc<dyn SchemaSource>>,
     pub metrics: KafkaMetrics,
+    /// What to read again before the group is joined, after a lost disk.
+    pub recover: Option<Recover>,
 }
 
 impl std::fmt::Debug for KafkaParts {
@@ -100,6 +105,9 @@ impl std::fmt::Debug for KafkaParts {
         f.debug_struct("KafkaParts").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
+
+/// How soon a question is asked again that the brokers did not answer.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 type Consumer = BaseConsumer<Context>;
 
@@ -112,6 +120,28 @@ struct Shared {
     dead_letters: DeadLetters,
     consumer: Arc<Consumer>,
     stopping: AtomicBool,
+}
+
+impl Shared {
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
+/// Asks the brokers until they answer; `None` at a stop.
+fn ask<T>(
+    shared: &Shared,
+    what: &str,
+    question: impl Fn() -> Result<T, rdkafka::error::KafkaError>,
+) -> Option<T> {
+    while !shared.is_stopping() {
+        match question() {
+            Ok(answer) => return Some(answer),
+            Err(error) => tracing::warn!(error = %Causes(&error), "the brokers do not tell {what}; asked again"),
+        }
+        std::thread::sleep(RETRY_AFTER);
+    }
+    None
 }
 
 /// A running consumer. Dropping it without [`Kafka::stop`] leaves the threads to the end of the process.

@@ -5,6 +5,7 @@
 //! What is waited for is told at the gate, so that `/-/ready` can say it. Not here: listening, stopping (`serve`).
 
 mod kafka;
+mod recovery;
 mod registry;
 mod sink;
 
@@ -32,8 +33,26 @@ const WORK_JOBS_MAX: usize = 64;
 /// Jobs of queries at once, those that wait for a thread included.
 const QUERY_JOBS_MAX: usize = 4_096;
 
+/// How the data directory is begun with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// As it is; an empty one is a new life.
+    AsIs,
+    /// Where it is empty, with what the archive has.
+    FromArchive,
+}
+
 /// Starts all parts.
-pub(crate) async fn assemble(config: &Config, app: &App, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Parts>> {
+pub(crate) async fn assemble(
+    config: &Config,
+    app: &App,
+    clock: Arc<dyn Clock>,
+    begin: Begin,
+) -> anyhow::Result<Arc<Parts>> {
+    if begin == Begin::FromArchive {
+        app.gate.waiting_for("the archive, to recover from it");
+        recovery::found(config, Arc::clone(&clock)).await?;
+    }
     app.gate.waiting_for("the hot store to replay its log");
     let store = store(config, Arc::clone(&clock)).await?;
     app.gate.waiting_for("the archive to open its tables");
@@ -60,7 +79,8 @@ pub(crate) async fn assemble(config: &Config, app: &App, clock: Arc<dyn Clock>) 
         controls.controls().register(registry);
     });
     let sink = Arc::new(StoreSink::new(Arc::clone(&store), Arc::clone(&clock)));
-    let kafka = kafka::start(config, app, &sink, controls.controls(), &clock, archive.node())?;
+    let recover = recovery::to_read_again(config, &archive).await?;
+    let kafka = kafka::start(config, app, &sink, controls.controls(), &clock, archive.node(), recover)?;
     let intake = ingest::Intake::new(kafka::way_in(config, sink)?, clock, ingest_limits(config), ingest_metrics);
     let intake = match config.ingest.http.via {
         Via::Store => intake.controlled_by(controls.controls().clone()),

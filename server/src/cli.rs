@@ -80,6 +80,7 @@ Examples:
   thermocline serve --config /etc/thermocline.yml
   thermocline serve --data-dir /var/lib/thermocline --listen 0.0.0.0:9464
   thermocline serve --object-store s3://metrics/prod   (options of the store go into the file)
+  thermocline serve --config thermocline.yml --recover-from-archive   after the disk was lost
 
 Flags win over THERMOCLINE_… variables, those over the file. SIGHUP or POST /-/reload reads the file again;
 SIGTERM or Ctrl-C stops: intake first, then a flush, then exit 0.";
@@ -102,6 +103,10 @@ pub(crate) struct ServeArgs {
     /// When a point is acknowledged [default: normal]
     #[arg(long, env = "THERMOCLINE_DURABILITY", value_enum, value_name = "MODE")]
     pub(crate) durability: Option<DurabilityName>,
+    /// Where the data directory is lost or empty, begin with what the archive has of this `node`, and read again from Kafka
+    /// what it has not
+    #[arg(long)]
+    pub(crate) recover_from_archive: bool,
 }
 
 /// Words for [`Durability`].

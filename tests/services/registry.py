@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """A schema registry for tests: the part of Confluent's HTTP API that serializers and consumers use, in memory.
 
-    registry.py [--port PORT] [--user NAME:PASSWORD]
+    registry.py [--port PORT] [--user NAME:PASSWORD] [--file PATH]
 
-Prints its URL on the first line, then serves until it is killed. Ids are given out in the order of registration, from 1,
-whatever the process, so that a registry that is started again gives the same ids to the same registrations.
+Prints its URL on the first line, then serves until it is killed. Ids are given out in the order of registration, from 1.
+With a file it remembers its schemas there, so that one that is killed and started again has never been without them (as
+a real one, whose schemas lie in a topic); without a file the same registrations in the same order get the same ids.
 
     POST /subjects/<subject>/versions          registers; {"id": 1}
     POST /subjects/<subject>                   looks up;  {"subject", "id", "version", "schema"}
@@ -17,6 +18,7 @@ whatever the process, so that a registry that is started again gives the same id
 import argparse
 import base64
 import json
+import os
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,10 +36,21 @@ class Refused(Exception):
 class Registry:
     """Schemas by id, and subjects as lists of ids: the place in the list is the version, from 1."""
 
-    def __init__(self):
+    def __init__(self, file=None):
         self.lock = threading.Lock()
+        self.file = file
         self.schemas = []
         self.subjects = {}
+        if file and os.path.exists(file):
+            with open(file) as kept:
+                self.schemas, self.subjects = json.load(kept)
+
+    def keep(self):
+        """Writes everything to the file, whole or not at all."""
+        if self.file:
+            with open(self.file + ".new", "w") as kept:
+                json.dump([self.schemas, self.subjects], kept)
+            os.replace(self.file + ".new", self.file)
 
     def register(self, subject, body):
         schema = text_of(body)
@@ -48,6 +61,7 @@ class Registry:
             versions = self.subjects.setdefault(subject, [])
             if number not in versions:
                 versions.append(number)
+                self.keep()
             return self.described(subject, versions.index(number) + 1)
 
     def look_up(self, subject, body):
@@ -146,10 +160,10 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def serve(port=0, user=None):
+def serve(port=0, user=None, file=None):
     """A registry of its own that serves in the background; returns the server and its URL."""
     handler = type("OwnHandler", (Handler,), {
-        "registry": Registry(),
+        "registry": Registry(file),
         "user": user and "Basic " + base64.b64encode(user.encode()).decode(),
     })
     server = ThreadingHTTPServer(("127.0.0.1", port), handler)
@@ -161,9 +175,10 @@ def serve(port=0, user=None):
 def main():
     options = argparse.ArgumentParser(description="A schema registry for tests.")
     options.add_argument("--port", type=int, default=0, help="a free one if not given")
+    options.add_argument("--file", help="where to remember the schemas")
     options.add_argument("--user", help="NAME:PASSWORD that every request must bring")
     given = options.parse_args()
-    _, url = serve(given.port, given.user)
+    _, url = serve(given.port, given.user, given.file)
     print(url, flush=True)
     # Until the one who started us is gone, or kills us.
     try:

@@ -29,25 +29,20 @@ pub(super) enum Fate {
     Steps(Arc<Steps>),
 }
 
-impl Fate {
-    /// Bytes that it holds on the heap.
-    pub(super) fn heap_bytes(&self) -> usize {
-        match self {
-            Self::Untouched | Self::Drop { .. } | Self::Count { .. } => 0,
-            Self::Steps(steps) => {
-                let labels = steps.relabelled.as_ref().map_or(0, |(bytes, _)| bytes.len());
-                size_of::<Steps>() + size_of_val(&*steps.steps) + labels
-            }
-        }
-    }
-}
-
 /// The walk of a series past the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Steps {
     pub(super) steps: Box<[Step]>,
     /// The labels at the end, where they differ: canonical bytes, and their hash.
     pub(super) relabelled: Option<(Box<[u8]>, SeriesHash)>,
+}
+
+impl Steps {
+    /// Bytes that it holds.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let labels = self.relabelled.as_ref().map_or(0, |(bytes, _)| bytes.len());
+        size_of::<Self>() + size_of_val(&*self.steps) + labels
+    }
 }
 
 /// What one rule does to each point.

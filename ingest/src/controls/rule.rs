@@ -8,6 +8,8 @@ use schemas::LabelMatcher;
 use schemas::labels::{METRIC_NAME, TENANT};
 use thiserror::Error;
 
+use super::plan::SLOTS_PER_RULE;
+
 /// Rules at once. Each series that is new to the rules is held against all of them.
 pub const RULES_MAX: usize = 100;
 /// Labels that one rule may drop or rename.
@@ -192,6 +194,15 @@ impl Rules {
 
     pub fn iter(&self) -> std::slice::Iter<'_, Rule> {
         self.0.iter()
+    }
+
+    /// The rule that counts in a slot.
+    pub(super) fn of_slot(&self, slot: usize) -> Option<&Rule> {
+        self.0.get(slot / SLOTS_PER_RULE)
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&Rule> {
+        self.0.get(index)
     }
 
     pub fn is_empty(&self) -> bool {

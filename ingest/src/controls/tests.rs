@@ -40,8 +40,11 @@ fn under(rules: Vec<Rule>) -> Controls {
     controls
 }
 
-/// A batch with a series an item: labels beside the metric name, and its points.
-fn batch(series: &[(&str, &[(&str, &str)], &[(i64, f64)])]) -> PointBatch {
+/// Metric, labels beside its name, and points.
+type Given<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [(i64, f64)]);
+
+/// A batch with a series an item.
+fn batch(series: &[Given<'_>]) -> PointBatch {
     let mut batch = PointBatch::new();
     for (metric, labels, points) in series {
         let mut pairs: Vec<(&str, &str)> = labels.to_vec();
@@ -332,7 +335,7 @@ fn naive(
                 let seed =
                     crate::mix::splitmix64(u64::try_from(hash.0 & u128::from(u64::MAX)).expect("64 bits"), one_in);
                 one_in += 1;
-                if crate::mix::splitmix64(seed, timestamp.cast_unsigned()) % u64::from(n.get()) != 0 {
+                if !crate::mix::splitmix64(seed, timestamp.cast_unsigned()).is_multiple_of(u64::from(n.get())) {
                     count("leave_out");
                     return (None, counts);
                 }
@@ -390,7 +393,7 @@ proptest! {
         batches in proptest::collection::vec(any_points(), 1..5),
         series_cached in 1_usize..20,
     ) {
-        let controls = Controls::with_room(Room { series: series_cached, bytes: 1_000 });
+        let controls = Controls::with_room(Room { sets: 1, series: series_cached, bytes: 1_000 });
         controls.set(Rules::new(rules.clone()).expect("names differ"));
         for (given, time) in batches.iter().zip(0_i64..) {
             let mut points = PointBatch::new();
@@ -419,7 +422,7 @@ proptest! {
             prop_assert_eq!(by_rule, counts);
             // Every value is the index that its point had.
             for (point, value) in (0_u32..).zip(points.values()) {
-                prop_assert_eq!(f64::from(controlled.index_before(point)), *value);
+                prop_assert_eq!(f64::from(controlled.index_before(point)).to_bits(), value.to_bits());
             }
             let mut used: Vec<u32> = points.series_of().to_vec();
             used.sort_unstable();

@@ -6,12 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rdkafka::Message as _;
 use rdkafka::consumer::{CommitMode, Consumer as _};
-use rdkafka::error::{KafkaError as ClientError, KafkaResult};
+use rdkafka::error::KafkaError as ClientError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use runtime::Causes;
 use schemas::TopicPartition;
@@ -21,7 +20,7 @@ use super::events::Event;
 use super::partition::{Partition, Progress, Work};
 use super::start::{Start, decide};
 use super::worker::add_offset;
-use super::{Shared, topics};
+use super::{Shared, ask, recover, topics};
 use crate::message::MessageDecoder;
 
 /// How long one poll waits: bounds how late a stop is noticed.
@@ -49,7 +48,11 @@ impl Group {
 
     /// Polls until the consumer stops, then leaves the group.
     pub(super) fn run(mut self) {
-        while !self.stopping() {
+        let shared = Arc::clone(&self.shared);
+        if let Some(from) = &shared.parts.recover {
+            recover::run(&shared, from);
+        }
+        while !self.shared.is_stopping() {
             self.subscribe_if_due();
             self.poll(POLL);
             self.tell_lag();
@@ -59,10 +62,6 @@ impl Group {
             }
         }
         self.leave();
-    }
-
-    fn stopping(&self) -> bool {
-        self.shared.stopping.load(Ordering::Acquire)
     }
 
     fn poll(&mut self, patience: Duration) {
@@ -198,26 +197,14 @@ impl Group {
 
     /// What the group has committed of partitions; `None` at a stop.
     fn group_offsets(&self, list: &TopicPartitionList) -> Option<TopicPartitionList> {
-        self.ask("the group's offsets", || self.shared.consumer.committed_offsets(list.clone(), PATIENCE))
+        ask(&self.shared, "the group's offsets", || self.shared.consumer.committed_offsets(list.clone(), PATIENCE))
     }
 
     /// The first offset of a partition, and the one after its last; `None` at a stop.
     fn ends_of(&self, of: &TopicPartition) -> Option<(i64, i64)> {
-        self.ask("the ends of a partition", || {
+        ask(&self.shared, "the ends of a partition", || {
             self.shared.consumer.fetch_watermarks(&of.topic, of.partition, PATIENCE)
         })
-    }
-
-    /// Asks the brokers until they answer.
-    fn ask<T>(&self, what: &str, question: impl Fn() -> KafkaResult<T>) -> Option<T> {
-        while !self.stopping() {
-            match question() {
-                Ok(answer) => return Some(answer),
-                Err(error) => tracing::warn!(error = %Causes(&error), "the brokers do not tell {what}; asked again"),
-            }
-            std::thread::sleep(RETRY_AFTER);
-        }
-        None
     }
 
     /// Lets partitions go, once what was taken of them is stored and the group knows.

@@ -44,6 +44,9 @@ const RUN_BYTES_MAX: usize = 4 << 20;
 /// Schemas with a decoder, each of which holds about 100 KiB; the one that was not used for longest makes way.
 const SCHEMAS_MAX: usize = 64;
 
+/// The first byte, and the schema id behind it.
+const FRAME_BYTES: usize = 5;
+
 /// Decodes messages; keeps the decoders of the schemas that it met.
 pub(super) struct AvroDecoder {
     source: Option<Arc<dyn SchemaSource>>,
@@ -194,11 +197,23 @@ impl Schema {
         let read = self.decoder.decode(payload);
         let rows = room - self.decoder.capacity();
         match read {
-            Ok(read) if rows == 1 && read == payload.len() => Ok(()),
+            Ok(read) if rows == 1 && read == payload.len() && !self.has_frame_behind(payload) => Ok(()),
             Ok(_) | Err(_) if rows > 0 => Err("bytes follow the record".to_owned()),
             Ok(_) => Err("the message ends inside the record".to_owned()),
             Err(error) => Err(format!("the bytes are no record of schema {}: {error}", self.id)),
         }
+    }
+
+    /// Whether a second frame, with nothing in it, follows the record: the decoder takes that for the beginning of the
+    /// next message, and does not tell. The record itself may end in these bytes, so a decoder without them decides.
+    fn has_frame_behind(&self, payload: &[u8]) -> bool {
+        let (frame, body) = payload.split_at(FRAME_BYTES);
+        if !body.ends_with(frame) {
+            return false;
+        }
+        let shorter = &payload[..payload.len() - FRAME_BYTES];
+        let mut other = decoder_of(self.id, &self.layout).expect("the same schemas made a decoder before");
+        other.decode(shorter).is_ok_and(|read| read == shorter.len()) && other.capacity() < RUN_MESSAGES_MAX
     }
 
     /// Empties the columns, which hold these messages, into the batch.

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use ingest::kafka::{Forward, Kafka, KafkaMetrics, KafkaParts};
+use ingest::kafka::{Forward, Kafka, KafkaMetrics, KafkaParts, Recover};
 use ingest::{Controls, Sink};
 use runtime::Clock;
 use tokio::runtime::Handle;
@@ -26,6 +26,7 @@ pub(super) fn start(
     controls: &Controls,
     clock: &Arc<dyn Clock>,
     node: &str,
+    recover: Option<Recover>,
 ) -> anyhow::Result<Option<Arc<Kafka>>> {
     let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
     let is_static = config.node.is_some();
@@ -43,6 +44,7 @@ pub(super) fn start(
         controls: controls.clone(),
         schemas,
         metrics,
+        recover,
     };
     let kafka = Kafka::start(consumer, parts).context("starting the consumer of Kafka")?;
     Ok(Some(Arc::new(kafka)))

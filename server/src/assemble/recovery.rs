@@ -3,13 +3,15 @@
 //! archive ─▶ what it has of this node, and from where Kafka is read again ─▶ a new store ─▶ the archive is told whom it
 //! follows ─▶ the store is in its place
 //!
-//! What the new incarnation still has to read it finds in the archive at each start (`Archive::resumed_recovery`), so nothing
-//! depends on the flag once the store is there.
+//! What the new incarnation still has to read it finds in the archive at each start (`Archive::resumed_recovery`), until all of
+//! it is read, so nothing depends on the flag once the store is there.
 
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use cold::Archive;
 use hot::{FoundSeries, Founding, Store};
+use ingest::kafka::Recover;
 use runtime::Clock;
 use schemas::LabelMatcher;
 use schemas::labels::METRIC_NAME;
@@ -17,6 +19,9 @@ use tokio::runtime::Handle;
 
 use super::{archive, store_config, store_dir};
 use crate::config::Config;
+
+/// The file in a data directory that says that Kafka has been read again.
+const MARKER: &str = "recovered";
 
 /// Founds the store, unless there is one.
 pub(super) async fn found(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
@@ -54,6 +59,29 @@ pub(super) async fn found(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Res
         })
     });
     founded.await?.with_context(|| format!("founding the hot store in {}", dir.display()))
+}
+
+/// What a store that was founded so has to read of Kafka again; `None` once it has, and for every other store.
+pub(super) async fn to_read_again(config: &Config, archive: &Archive) -> anyhow::Result<Option<Recover>> {
+    let marker = config.data_dir.join(MARKER);
+    if !config.kafka.is_on() || marker.exists() {
+        return Ok(None);
+    }
+    let resumed = archive.resumed_recovery().await.context("reading from where Kafka is to be read again")?;
+    let Some(recovery) = resumed else { return Ok(None) };
+    let incarnation = archive.incarnation().as_str().to_owned();
+    let done = move || {
+        // Without it the next start looks again, and finds little to do.
+        if let Err(error) = std::fs::write(&marker, &incarnation) {
+            tracing::warn!(%error, marker = %marker.display(), "that recovery is complete could not be noted");
+        }
+    };
+    Ok(Some(Recover {
+        archived_until: recovery.first_hour().start(),
+        start: recovery.start,
+        archived: recovery.archived,
+        done: Box::new(done),
+    }))
 }
 
 fn has_entries(dir: &std::path::Path) -> anyhow::Result<bool> {

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::init_logging;
-use crate::assemble::{assemble, store_config};
+use crate::assemble::{Begin, assemble, store_config};
 use crate::cli::{LogArgs, ServeArgs};
 use crate::config::{Change, Config, ConfigError, Overrides, changes, environment, from_file};
 use crate::http::app::{App, ReloadRequest};
@@ -51,8 +51,9 @@ pub(super) async fn run(args: &ServeArgs, log: &LogArgs) -> anyhow::Result<ExitC
     let mut signals = Signals::new()?;
     start_listening(&config, &app, &tasks).await?;
 
+    let begin = if args.recover_from_archive { Begin::FromArchive } else { Begin::AsIs };
     let parts = tokio::select! {
-        parts = Box::pin(assemble(&config, &app, clock)) => parts?,
+        parts = Box::pin(assemble(&config, &app, clock, begin)) => parts?,
         () = signals.stop() => {
             tracing::info!("stopped before the start was complete");
             return Ok(ExitCode::SUCCESS);

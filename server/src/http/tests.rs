@@ -18,7 +18,7 @@ use tower::ServiceExt;
 
 use super::app::App;
 use super::router::router;
-use crate::assemble::assemble;
+use crate::assemble::{Begin, assemble};
 use crate::config::Config;
 
 /// 2025-03-17T14:30:00Z.
@@ -107,7 +107,7 @@ impl Server {
     async fn configured(change: impl FnOnce(&mut Config)) -> Self {
         let (server, mut config, clock) = Self::starting();
         change(&mut config);
-        let parts = Box::pin(assemble(&config, &server.app, clock)).await.unwrap();
+        let parts = Box::pin(assemble(&config, &server.app, clock, Begin::AsIs)).await.unwrap();
         server.app.gate.open(parts);
         server
     }

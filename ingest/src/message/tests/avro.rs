@@ -167,6 +167,26 @@ fn only_the_bad_messages_among_good_ones_are_poison() {
     }
 }
 
+/// The decoder takes a frame behind the record for the beginning of the next message.
+#[test]
+fn regression_a_frame_behind_a_record_is_poison_and_no_matter_to_the_next_message() {
+    let frame = Bytes::framed(1).0;
+    let behind = |frames: usize| [point("m", 1.0), frame.repeat(frames)].concat();
+    let payloads = [behind(1), point("m", 2.0), behind(2), point("m", 3.0), behind(1), behind(3)];
+    let (points, outcomes) = decode_all(&mut avro(), &refs(&payloads));
+    assert_eq!(classes(&outcomes), ["malformed", "ok", "malformed", "ok", "malformed", "malformed"]);
+    assert_eq!(points.iter().map(|point| point.2).collect::<Vec<_>>(), [2.0, 3.0]);
+
+    // A good record may end in the bytes of its frame.
+    let ends_in_text: HashMap<u32, Arc<str>> =
+        HashMap::from([(1, point_schema(r#",{"name":"source","type":"string"}"#))]);
+    let mut decoder = MessageDecoder::new(MessageFormat::Avro, Some(Arc::new(ends_in_text)));
+    let good = Bytes::framed(1).text(b"m").double(1.0).long(NOW_MS).labels(&[]).text(&frame).0;
+    let (points, outcomes) = decode_all(&mut decoder, &[&good, &good, &[good.clone(), frame].concat()]);
+    assert_eq!(classes(&outcomes), ["ok", "ok", "malformed"]);
+    assert_eq!(points.len(), 2);
+}
+
 #[test]
 fn texts_that_are_only_together_valid_are_both_poison() {
     // "ä" is c3 a4: half of it ends the first message's name, the other half begins the next one's.

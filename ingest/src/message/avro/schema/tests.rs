@@ -1,6 +1,14 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use proptest::prelude::*;
+use schemas::PointBatch;
 
 use super::*;
+use crate::decode::Scope;
+use crate::decode::testing::{NOW_MS, window};
+use crate::limits::Limits;
+use crate::message::{Message, MessageDecoder, MessageFormat};
 
 const POINT_SCHEMA: &str = r#"{"type":"record","name":"Metric","namespace":"io.example","fields":[
     {"name":"metric_name","type":"string"},{"name":"value","type":"double"},{"name":"timestamp","type":"long"},
@@ -176,14 +184,27 @@ proptest! {
         let _ = Layout::of(&text);
     }
 
-    /// Whatever else a record holds: a schema is refused, or it makes a decoder or an error, but never a panic.
+    /// Whatever else a record holds, before and behind what we read: its schema is refused, or its messages are decoded
+    /// or refused, each like the other, and within bounds.
     #[test]
-    fn arbitrary_schemas_never_panic(more in proptest::collection::vec(arbitrary_type(), 0..4)) {
+    fn arbitrary_records_never_panic(
+        more in proptest::collection::vec(arbitrary_type(), 1..4),
+        body in proptest::collection::vec(prop_oneof![0_u8..5, any::<u8>()], 0..40),
+        first in any::<bool>(),
+    ) {
         let fields: Vec<String> =
             (0..).zip(more).map(|(at, ty): (u32, Value)| format!(r#"{{"name":"f{at}","type":{ty}}}"#)).collect();
-        let schema = if fields.is_empty() { with(r#"{"name":"x","type":"int"}"#) } else { with(&fields.join(",")) };
-        if let Ok(layout) = Layout::of(&schema) {
-            let _ = super::super::decoder_of(1, &layout);
-        }
+        let ours = r#"{"name":"metric_name","type":"string"},{"name":"value","type":"int"}"#.to_owned();
+        let fields = if first { [vec![ours], fields].concat() } else { [fields, vec![ours]].concat() };
+        let schemas: HashMap<u32, Arc<str>> = HashMap::from([(1, record(&fields.join(",")).into())]);
+        let payload = [&[0, 0, 0, 0, 1], &body[..]].concat();
+        let message = Message { payload: &payload, key: None, timestamp_ms: None };
+        let limits = Limits::default();
+        let scope = Scope { now_ms: NOW_MS, window: window(), limits: &limits };
+        let (mut batch, mut outcomes) = (PointBatch::new(), Vec::new());
+        let mut decoder = MessageDecoder::new(MessageFormat::Avro, Some(Arc::new(schemas)));
+        decoder.decode_many(&[message, message, message], scope, &mut batch, &mut outcomes);
+        prop_assert_eq!(outcomes.len(), 3);
+        prop_assert!(outcomes.iter().all(|outcome| outcome.is_ok() == outcomes[0].is_ok()), "{:?}", outcomes);
     }
 }
