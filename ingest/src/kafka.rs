@@ -129,11 +129,7 @@ impl Shared {
 }
 
 /// Asks the brokers until they answer; `None` at a stop.
-fn ask<T>(
-    shared: &Shared,
-    what: &str,
-    question: impl Fn() -> Result<T, rdkafka::error::KafkaError>,
-) -> Option<T> {
+fn ask<T>(shared: &Shared, what: &str, question: impl Fn() -> Result<T, rdkafka::error::KafkaError>) -> Option<T> {
     while !shared.is_stopping() {
         match question() {
             Ok(answer) => return Some(answer),

@@ -48,7 +48,8 @@ impl Core {
         let view = self.view();
         let map = view.map();
         let runs = view.runs().keys().map(|epoch| Epoch(epoch.0.saturating_sub(1)));
-        let unarchived = map.sealed_through.iter().filter(|(hour, _)| !map.is_archived(RetentionClass::DEFAULT, **hour));
+        let unarchived =
+            map.sealed_through.iter().filter(|(hour, _)| !map.is_archived(RetentionClass::DEFAULT, **hour));
         let oldest = runs.chain(unarchived.map(|(_, through)| *through)).chain([view.checkpoint()]).min();
         let keys = self.offsets().superseded(oldest.unwrap_or_default());
         if keys.is_empty() {

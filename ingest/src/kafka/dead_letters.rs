@@ -21,9 +21,9 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerConte
 use rdkafka::topic_partition_list::TopicPartitionList;
 use schemas::TopicPartition;
 
-use super::{client, events};
 use super::config::KafkaConfig;
 use super::slice::DeadLetter;
+use super::{client, events};
 
 /// How long one step of a transaction may take.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -144,7 +144,9 @@ impl Forward {
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
-                Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) if Instant::now() < deadline => {
+                Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), again))
+                    if Instant::now() < deadline =>
+                {
                     record = again;
                     self.producer.poll(Duration::from_millis(10));
                 }

@@ -274,11 +274,8 @@ impl Group {
         for partition in self.shared.partitions.all() {
             // What is paused is not fetched, so librdkafka does not learn how it grows.
             if partition.progress.waits.lock().is_some()
-                && let Ok((_, end)) = self.shared.consumer.fetch_watermarks(
-                    &partition.of.topic,
-                    partition.of.partition,
-                    RETRY_AFTER,
-                )
+                && let Ok((_, end)) =
+                    self.shared.consumer.fetch_watermarks(&partition.of.topic, partition.of.partition, RETRY_AFTER)
             {
                 partition.progress.ends_at(end);
             }

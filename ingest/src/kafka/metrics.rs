@@ -38,10 +38,18 @@ impl KafkaMetrics {
             "Messages that the broker dropped before they were read",
             self.missing.clone(),
         );
-        registry.register("kafka_retries", "Slices that waited for the store, the registry or the brokers", self.retries.clone());
+        registry.register(
+            "kafka_retries",
+            "Slices that waited for the store, the registry or the brokers",
+            self.retries.clone(),
+        );
         registry.register("kafka_rebalances", "Assignments and revocations", self.rebalances.clone());
         registry.register("kafka_lag_messages", "Messages that are not stored yet", self.lag.clone());
-        registry.register("kafka_lag_seconds", "Age of the last stored message where there are more", self.lag_seconds.clone());
+        registry.register(
+            "kafka_lag_seconds",
+            "Age of the last stored message where there are more",
+            self.lag_seconds.clone(),
+        );
         registry.register("kafka_halted_partitions", "Partitions that stopped at a bad message", self.halted.clone());
         registry.register("kafka_partitions", "Partitions that this member has", self.partitions.clone());
     }

@@ -53,9 +53,13 @@ pub(super) struct Slice {
 pub(super) enum Taken {
     In,
     /// What it needs is away; it is to be taken again.
-    Unavailable { why: String },
+    Unavailable {
+        why: String,
+    },
     /// The rule says to stop here.
-    Halt { why: String },
+    Halt {
+        why: String,
+    },
 }
 
 impl Slice {
@@ -142,4 +146,3 @@ fn owned_headers(message: &impl rdkafka::Message) -> Option<OwnedHeaders> {
     }
     Some(owned)
 }
-

@@ -11,9 +11,15 @@ pub(super) enum Start {
     New,
     At(i64),
     /// The broker has dropped messages that nobody has read.
-    Missing { from: i64, to: i64 },
+    Missing {
+        from: i64,
+        to: i64,
+    },
     /// The broker's newest offset lies before ours: the topic is another one of the same name. Read from its beginning.
-    Recreated { was: i64, low: i64 },
+    Recreated {
+        was: i64,
+        low: i64,
+    },
 }
 
 impl Start {

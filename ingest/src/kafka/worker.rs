@@ -89,8 +89,7 @@ fn step(shared: &Shared, partition: &Partition) -> Next {
 
 fn fill(shared: &Shared, partition: &Partition, work: &mut Work) -> Filled {
     let parts = &shared.parts;
-    let scope =
-        Scope { now_ms: parts.clock.now_ms(), window: parts.sink.intake_window(), limits: &parts.limits };
+    let scope = Scope { now_ms: parts.clock.now_ms(), window: parts.sink.intake_window(), limits: &parts.limits };
     let on_error = partition.rule.on_error;
     let Work { queue: Some(queue), decoder, slice, again, .. } = work else { return Filled::Drained };
     if let Some(message) = again.take() {
@@ -172,10 +171,10 @@ fn bury(shared: &Shared, partition: &Partition, slice: &Slice, next: i64) -> Res
     // The group's offset may pass what survives anything only.
     shared.parts.sink.sync().map_err(wait)?;
     let offsets = one_offset(&partition.of, next, &shared.config.node).map_err(|error| broker(&error))?;
-    let group = shared.consumer.group_metadata().ok_or_else(|| Wait {
-        why: "the group is not joined yet".to_owned(),
-        retry_after: RETRY_AFTER,
-    })?;
+    let group = shared
+        .consumer
+        .group_metadata()
+        .ok_or_else(|| Wait { why: "the group is not joined yet".to_owned(), retry_after: RETRY_AFTER })?;
     let sent = shared.dead_letters.send(&partition.of, &slice.dead, &offsets, &group);
     sent.map_err(|error| broker(&error))?;
     crash_point("kafka.dead_letters.sent");

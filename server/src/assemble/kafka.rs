@@ -9,8 +9,8 @@ use ingest::{Controls, Sink};
 use runtime::Clock;
 use tokio::runtime::Handle;
 
-use super::{ingest_limits, registry};
 use super::sink::StoreSink;
+use super::{ingest_limits, registry};
 use crate::config::Config;
 use crate::config::kafka::Via;
 use crate::http::app::App;

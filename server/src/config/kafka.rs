@@ -232,7 +232,9 @@ impl Ingest {
         };
         match ingest::kafka::format_of(&config.topics, topic) {
             Some(MessageFormat::PromRemoteWrite) => Ok(()),
-            Some(other) => wrong(format!("ingest.http.topic {topic} is read as {other}, and prom_remote_write is written")),
+            Some(other) => {
+                wrong(format!("ingest.http.topic {topic} is read as {other}, and prom_remote_write is written"))
+            }
             None => wrong(format!("none of kafka.topics reads ingest.http.topic {topic}: nothing would be stored")),
         }
     }

@@ -13,8 +13,8 @@ use utoipa::OpenApi;
 
 use super::problem::{Kind, Problem};
 use super::{
-    admin, controls, documents, health, influx, kafka, metrics_read, metrics_write, policies, prometheus_write, provenance,
-    self_metrics, sql, tiers,
+    admin, controls, documents, health, influx, kafka, metrics_read, metrics_write, policies, prometheus_write,
+    provenance, self_metrics, sql, tiers,
 };
 
 /// Where [`document`] is served.

@@ -9,8 +9,8 @@ use tower_http::compression::CompressionLayer;
 
 use super::app::App;
 use super::{
-    admin, controls, documents, health, influx, kafka, metrics_read, metrics_write, middleware, policies, prometheus_write,
-    self_metrics, sql, tiers,
+    admin, controls, documents, health, influx, kafka, metrics_read, metrics_write, middleware, policies,
+    prometheus_write, self_metrics, sql, tiers,
 };
 
 /// All routes.

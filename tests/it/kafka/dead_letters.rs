@@ -121,7 +121,8 @@ async fn replayed_dead_letters_are_messages_again_each_once() -> anyhow::Result<
     let Some(kafka) = Kafka::start().await? else { return Ok(()) };
     kafka.create_topic(TOPIC, 2).await?;
     // The wrong format: everything is a dead letter.
-    let mut server = Server::options().config(config(&kafka, "avro", "dlq").replace("  topics", REGISTRY)).start().await?;
+    let mut server =
+        Server::options().config(config(&kafka, "avro", "dlq").replace("  topics", REGISTRY)).start().await?;
     let load = load();
     let mut producer = kafka.producer(Compression::None)?;
     for slice in load.iter().flat_map(|series| series.slices(10)) {

@@ -37,8 +37,11 @@ fn every_service_finds_what_it_names() -> anyhow::Result<()> {
         }
         for volume in texts(&service["volumes"]) {
             let from = volume.split(':').next().unwrap_or_default();
-            let is_there =
-                if from.starts_with('.') { repository().join("deploy").join(from).is_file() } else { declared.contains_key(from) };
+            let is_there = if from.starts_with('.') {
+                repository().join("deploy").join(from).is_file()
+            } else {
+                declared.contains_key(from)
+            };
             ensure!(is_there, "{name} mounts {from}, which is not there");
         }
         for port in texts(&service["ports"]) {

@@ -125,9 +125,7 @@ impl Slice<'_> {
 
     fn json(&self) -> Vec<u8> {
         let Series { server_id, metric, .. } = self.series;
-        let flat = |(timestamp, value): (i64, f64)| {
-            json!({ "metric_name": metric, "value": value, "timestamp": timestamp, "labels": { "server_id": server_id } })
-        };
+        let flat = |(timestamp, value): (i64, f64)| json!({ "metric_name": metric, "value": value, "timestamp": timestamp, "labels": { "server_id": server_id } });
         let points: Vec<_> = self.points().map(flat).collect();
         if let [one] = &points[..] { one.to_string().into_bytes() } else { json!(points).to_string().into_bytes() }
     }

@@ -17,14 +17,20 @@ use crate::api::{Api, HOUR_MS, hour_of, now_ms};
 use crate::delta::python;
 
 const GROUP: &str = "producers";
-const TOPICS: [(&str, &str); 5] =
-    [("kcat", "json"), ("kcat-lines", "influx"), ("python", "avro"), ("python-batched", "avro"), ("librdkafka", "json")];
+const TOPICS: [(&str, &str); 5] = [
+    ("kcat", "json"),
+    ("kcat-lines", "influx"),
+    ("python", "avro"),
+    ("python-batched", "avro"),
+    ("librdkafka", "json"),
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn points_of_kcat_of_confluents_client_and_of_every_compression_arrive() -> anyhow::Result<()> {
     let Some(kafka) = Kafka::start().await? else { return Ok(()) };
     let registry = Registry::start().await?;
-    let mut config = format!("{}  commit_every: 200ms\n  registry: {}\n  topics:\n", kafka.config(GROUP), registry.url());
+    let mut config =
+        format!("{}  commit_every: 200ms\n  registry: {}\n  topics:\n", kafka.config(GROUP), registry.url());
     for (topic, format) in TOPICS {
         kafka.create_topic(topic, 2).await?;
         config.push_str(&format!("    - {{ name: {topic}, format: {format} }}\n"));

@@ -35,7 +35,8 @@ async fn produce_one_by_one(kafka: &Kafka, load: &[Series]) -> anyhow::Result<()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_message_is_stored_once_though_the_server_is_killed_and_a_restart_reads_none_again() -> anyhow::Result<()> {
+async fn every_message_is_stored_once_though_the_server_is_killed_and_a_restart_reads_none_again() -> anyhow::Result<()>
+{
     let Some(kafka) = Kafka::start().await? else { return Ok(()) };
     kafka.create_topic(TOPIC, 8).await?;
     let mut random = StdRng::seed_from_u64(kit::seed());

@@ -244,7 +244,9 @@ impl Kafka {
                 let committed = self.committed(group, topic).await?;
                 let offset = |partition| committed.get(partition).map_or(0, |committed| committed.offset);
                 let open = ends.iter().filter(|(partition, end)| offset(partition) < **end);
-                behind.extend(open.map(|(partition, end)| format!("{topic}/{partition}: {} of {end}", offset(partition))));
+                behind.extend(
+                    open.map(|(partition, end)| format!("{topic}/{partition}: {} of {end}", offset(partition))),
+                );
             }
             if behind.is_empty() {
                 return Ok(());
@@ -338,9 +340,7 @@ fn each(results: Vec<rdkafka::admin::TopicResult>) -> anyhow::Result<()> {
 }
 
 /// librdkafka's own calls wait on threads.
-async fn blocking<T: Send + 'static>(
-    call: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
-) -> anyhow::Result<T> {
+async fn blocking<T: Send + 'static>(call: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<T> {
     tokio::task::spawn_blocking(call).await.context("a call of librdkafka panicked")?
 }
 

@@ -19,8 +19,8 @@ pub mod strategies;
 
 pub use counting_store::CountingStore;
 pub use fault_store::{FaultRates, FaultStore};
-pub use oracle::{Oracle, Question};
 pub use kafka::Kafka;
+pub use oracle::{Oracle, Question};
 pub use process::Server;
 pub use s3::S3;
 pub use seed::seed;

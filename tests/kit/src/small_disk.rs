@@ -23,8 +23,7 @@ pub struct SmallDisk {
 impl SmallDisk {
     /// Mounts one of so many MiB at a directory; `None` where that is not allowed.
     pub async fn mount(at: &Path, mebibytes: u32) -> anyhow::Result<Option<Self>> {
-        let script =
-            format!("mount -t tmpfs -o size={mebibytes}m tmpfs \"$1\" && echo mounted && exec sleep infinity");
+        let script = format!("mount -t tmpfs -o size={mebibytes}m tmpfs \"$1\" && echo mounted && exec sleep infinity");
         let mut command = Command::new("unshare");
         command.args(["--user", "--mount", "--map-root-user", "sh", "-c", &script, "sh"]).arg(at);
         command.stdout(Stdio::piped()).stderr(Stdio::null()).stdin(Stdio::null()).kill_on_drop(true);

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use rand::Rng as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
-use rand::Rng as _;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{GROUP, Member, PARTITIONS, Run};
@@ -92,7 +92,11 @@ impl Run {
         for topic in self.traffic.topics() {
             self.kafka.wait_until_in_sync(topic).await?;
         }
-        if kill { self.kafka.kill(Some(broker)).await? } else { self.kafka.stop(Some(broker)).await? }
+        if kill {
+            self.kafka.kill(Some(broker)).await?
+        } else {
+            self.kafka.stop(Some(broker)).await?
+        }
         self.kafka.restart().await
     }
 

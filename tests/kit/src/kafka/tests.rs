@@ -29,7 +29,8 @@ async fn what_each_compression_produced_is_read_back_also_after_brokers_were_kil
     let mut read: Vec<_> = found
         .iter_mut()
         .map(|record| {
-            let header = Compression::ALL.map(Compression::name).into_iter().find(|name| record.header("h") == Some(name));
+            let header =
+                Compression::ALL.map(Compression::name).into_iter().find(|name| record.header("h") == Some(name));
             let key = record.key.take().map(text).expect("a key");
             let payload = text(std::mem::take(&mut record.payload));
             (record.partition, record.timestamp_ms.expect("a timestamp"), key, payload, header.expect("the header"))
