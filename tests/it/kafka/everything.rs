@@ -17,7 +17,7 @@ use rand::rngs::StdRng;
 
 use self::acts::Act;
 use self::traffic::Traffic;
-use super::found::{by_api, by_duckdb};
+use super::found::{by_apis, by_duckdb};
 use super::load::{Format, avro_schema};
 use super::registry::Registry;
 use crate::api::{Api, HOUR_MS, hour_of, now_ms};
@@ -130,12 +130,25 @@ impl Run {
         }
         by_duckdb(&self.s3.objects(BUCKET).join("prod"), self.traffic.series()).await?;
         self.traffic.dead_letters_are_the_poison(&self.kafka).await?;
-        for (member, which) in members.into_iter().zip(["first", "second"]) {
-            by_api(&member.api(), self.traffic.series()).await.with_context(|| format!("the {which} member"))?;
-        }
+        let apis: Vec<Api> = members.iter().map(|member| member.api()).collect();
+        by_apis(&apis, self.traffic.series()).await?;
+        self.offsets_agree().await?;
         for mut member in [Some(self.first), self.second].into_iter().flatten() {
             let status = member.server.terminate().await?;
             ensure!(status.success(), "the last stop was not clean: {status}");
+        }
+        Ok(())
+    }
+
+    /// The group stands at the end of every partition, put there by the members.
+    async fn offsets_agree(&self) -> anyhow::Result<()> {
+        for topic in self.traffic.topics() {
+            let (ends, committed) = (self.kafka.ends(topic).await?, self.kafka.committed(GROUP, topic).await?);
+            for (partition, end) in ends.into_iter().filter(|(_, end)| *end > 0) {
+                let of = committed.get(&partition).with_context(|| format!("{topic}/{partition} was never committed"))?;
+                let is_ours = ["first", "second"].contains(&of.metadata.as_str());
+                ensure!(of.offset == end && is_ours, "{topic}/{partition} ends at {end}: {of:?}");
+            }
         }
         Ok(())
     }

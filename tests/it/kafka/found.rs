@@ -17,11 +17,25 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The API answers with exactly these points: of each series, all its points and no others in their time.
 pub(super) async fn by_api(api: &Api, load: &[Series]) -> anyhow::Result<()> {
+    by_apis(&[api.clone()], load).await
+}
+
+/// As [`by_api`], of several members of a group: each has what it has read, and together they have everything.
+pub(super) async fn by_apis(members: &[Api], load: &[Series]) -> anyhow::Result<()> {
     for series in load {
         let Series { server_id, metric, .. } = series;
         let expected: Vec<_> = series.points().collect();
-        let found = api.raw(server_id, metric, expected[0].0, series.end()).await?;
-        equal(&expected, &found).with_context(|| format!("{metric} of {server_id}"))?;
+        let mut together = BTreeMap::new();
+        for api in members {
+            let found = api.raw(server_id, metric, expected[0].0, series.end()).await?;
+            ensure!(found.is_sorted_by(|a, b| a.0 < b.0), "{metric} of {server_id} has a moment twice");
+            for (timestamp, value) in found {
+                let other = together.insert(timestamp, value).filter(|other: &f64| other.to_bits() != value.to_bits());
+                ensure!(other.is_none(), "members disagree about {metric} of {server_id} at {timestamp}");
+            }
+        }
+        let together: Vec<_> = together.into_iter().collect();
+        equal(&expected, &together).with_context(|| format!("{metric} of {server_id}"))?;
     }
     Ok(())
 }
