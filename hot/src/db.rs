@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rocksdb::{
@@ -16,6 +17,7 @@ use rocksdb::{
 };
 use schemas::Epoch;
 use schemas::keys::Family;
+use schemas::meta::{FORMAT_VERSION, MetaRecord};
 
 use crate::config::StoreConfig;
 use crate::error::{Context, HotError};
@@ -163,6 +165,8 @@ pub(crate) struct Engine {
     dir: PathBuf,
     /// The families of points that exist; held while one is made or dropped.
     families: Mutex<Families>,
+    /// The sequence number up to which the write-ahead log was synced last.
+    synced: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -200,6 +204,7 @@ impl Engine {
             options,
             dir: config.dir.clone(),
             families: Mutex::new(Families { listed: of_points, half_made: BTreeSet::new() }),
+            synced: AtomicU64::new(u64::MAX),
         };
         engine.sweep(&files_before)?;
         Ok(engine)
@@ -336,9 +341,21 @@ impl Engine {
         self.families.lock().listed.iter().copied().collect()
     }
 
-    /// Puts the whole write-ahead log on the disk.
+    /// Puts the whole write-ahead log on the disk. By a write, which changes nothing, and not by `SyncWAL`: writes come one
+    /// after another and stop at the first that fails, which RocksDB recovers from once a full disk has room; a `SyncWAL`
+    /// that comes upon what a failed write has left makes that error final.
     pub(crate) fn sync_wal(&self) -> Result<(), HotError> {
-        self.db.flush_wal(true).context("cannot sync the write-ahead log")
+        let before = self.db.latest_sequence_number();
+        if self.synced.load(Ordering::Acquire) == before {
+            return Ok(());
+        }
+        let format = MetaRecord::Format(FORMAT_VERSION);
+        let mut batch = WriteBatch::default();
+        batch.put_cf(&self.meta(), format.key(), format.value());
+        self.write_synced(batch, "cannot sync the write-ahead log")?;
+        // Where others wrote meanwhile the numbers differ, and the next call syncs again.
+        self.synced.store(before + 1, Ordering::Release);
+        Ok(())
     }
 
     /// Writes a batch and waits until it is on the disk.

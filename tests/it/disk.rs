@@ -94,3 +94,34 @@ async fn a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing() -> a
     ensure!(Api::of(&server).raw("a", "m", all.0, all.1).await? == acknowledged, "after kill -9");
     server.kill().await
 }
+
+#[tokio::test]
+async fn regression_a_disk_that_is_full_at_a_seal_takes_points_again_once_there_is_room() -> anyhow::Result<()> {
+    let mut server = Server::start().await?;
+    let pid = server.pid().context("the server runs")?;
+    let program = std::fs::read_link(format!("/proc/{pid}/exe")).context("finding the program")?;
+    server.terminate().await?;
+    let Some(disk) = SmallDisk::mount(&server.data_dir(), SIZE_MIB).await? else {
+        eprintln!("SKIPPED: no disk of our own can be mounted here (unshare)");
+        return Ok(());
+    };
+    server.restart_with(Server::options().bin(disk.program(&program, server.home())?)).await?;
+    let api = Api::of(&server);
+    let start = hour_of(now_ms()) - 2 * HOUR_MS;
+    let points = batch(start, 0);
+    api.push_points("a", "m", &points).await?;
+    api.admin("flush").await?;
+    disk.fill()?;
+    // Nobody sends points: the first write that fails is one of a job, and the next is the sync of the log.
+    let began = Instant::now();
+    while api.get("/-/ready", &[]).send().await?.status().is_success() {
+        ensure!(began.elapsed() < PATIENCE, "a full disk is never noticed");
+        drop(api.post("/api/v1/admin/seal").send().await?);
+        sleep(Duration::from_millis(50)).await;
+    }
+    disk.make_room()?;
+    wait_until_ready(&api).await?;
+    api.seal_and_archive().await?;
+    ensure!(api.raw("a", "m", start, start + HOUR_MS).await? == points, "all of it, sealed");
+    server.kill().await
+}
