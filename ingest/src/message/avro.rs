@@ -139,7 +139,7 @@ fn schema_id(payload: &[u8], scope: Scope<'_>) -> Result<u32, MessageError> {
 }
 
 /// How many of `messages` to decode together: at least the first, whose schema is `id`.
-fn run_length(id: u32, messages: &[Message<'_>], scope: Scope<'_>) -> usize {
+pub(super) fn run_length(id: u32, messages: &[Message<'_>], scope: Scope<'_>) -> usize {
     let mut bytes = 0;
     let more = messages.iter().take(RUN_MESSAGES_MAX).take_while(|message| {
         bytes += message.payload.len();

@@ -1,7 +1,9 @@
-//! Avro messages: good ones, bad ones among good ones, and a registry that is away.
+//! Avro messages: good ones, and bad ones among good ones.
 
 use super::*;
-use crate::registry::RegistryError;
+use crate::message::avro::run_length;
+
+mod registry;
 
 const LABELS: &str = r#"{"type":"map","values":"string"}"#;
 
@@ -228,6 +230,37 @@ fn points_of_a_batch_are_refused_one_by_one_and_all_of_them_are_poison() {
 }
 
 #[test]
+fn what_is_null_counts_as_missing() {
+    let schema = r#"{"type":"record","name":"Batch","fields":[
+        {"name":"metric","type":["null","string"]},{"name":"source","type":["string","null"]},
+        {"name":"labels","type":["null",{"type":"map","values":["null","string"]}]},
+        {"name":"points","type":["null",{"type":"array","items":["null",{"type":"record","name":"Point","fields":[
+            {"name":"v","type":["null","double"]},{"name":"ts","type":["null","long"]}]}]}]}]}"#;
+    let schemas: HashMap<u32, Arc<str>> = HashMap::from([(1, schema.into())]);
+    let mut decoder = MessageDecoder::new(MessageFormat::Avro, Some(Arc::new(schemas)));
+    let head = |metric: Bytes| metric.long(1).long(0);
+    let named = || Bytes::framed(1).long(1).text(b"m");
+    // A point without a value, one without a time, and none at all.
+    let points = |bytes: Bytes| {
+        let bytes = bytes.long(1).long(3).long(1).long(0).long(1).long(NOW_MS);
+        bytes.long(1).long(1).double(2.0).long(0).long(0).long(0).0
+    };
+    let labelled = Bytes::framed(1).long(1).text(b"m").long(0).text(b"s").long(1).long(2).text(b"a").long(0);
+    let payloads = [
+        points(head(named())),
+        points(labelled.text(b"b").long(1).text(b"2").long(0)),
+        points(head(Bytes::framed(1).long(0))),
+        head(named()).long(0).0,
+    ];
+    let (points, outcomes) = decode_all(&mut decoder, &refs(&payloads));
+    assert_eq!(classes(&outcomes), ["ok", "ok", "rejected", "ok"]);
+    let labelled = r#"m{b="2",source="s"}"#.to_owned();
+    assert_eq!(points, [("m".to_owned(), SENT_MS, 2.0), (labelled, SENT_MS, 2.0)]);
+    let seen: Vec<(u64, u64)> = outcomes.iter().flatten().map(|read| (read.points_seen, read.kept())).collect();
+    assert_eq!(seen, [(3, 1), (3, 1), (0, 0)]);
+}
+
+#[test]
 fn labels_are_held_to_the_rules_of_every_format() {
     let labelled = |labels: &[(&str, &str)]| Bytes::framed(1).text(b"m").double(1.0).long(NOW_MS).labels(labels).0;
     let payloads = [
@@ -243,71 +276,19 @@ fn labels_are_held_to_the_rules_of_every_format() {
 }
 
 #[test]
-fn schemas_that_cannot_be_used_are_poison_and_say_why() {
-    let payloads = [Bytes::framed(4).long(1).0, Bytes::framed(5).0, Bytes::framed(77).0, point("m", 1.0)];
-    let (_, outcomes) = decode_all(&mut avro(), &refs(&payloads));
-    assert_eq!(classes(&outcomes), ["unsupported-schema", "unsupported-schema", "unknown-schema", "ok"]);
-    let told: Vec<String> = outcomes.iter().filter_map(|outcome| Some(outcome.as_ref().err()?.to_string())).collect();
-    assert_eq!(told[0], "schema 4 cannot be used: the record has no field metric_name and value; it has id");
-    assert_eq!(told[2], "the registry knows no schema 77");
-}
-
-/// A registry that is away for its first questions.
-struct Away(AtomicU32);
-
-impl SchemaSource for Away {
-    fn schema(&self, id: u32) -> Result<Arc<str>, RegistryError> {
-        match self.0.fetch_add(1, Ordering::Relaxed) {
-            0 => Err(RegistryError::unavailable("no route")),
-            _ => source().schema(id),
-        }
-    }
-}
-
-#[test]
-fn a_registry_that_is_away_stops_the_messages_and_condemns_none() {
-    let mut decoder = MessageDecoder::new(MessageFormat::Avro, Some(Arc::new(Away(AtomicU32::new(0)))));
-    let payloads = [vec![1, 2], point("a", 1.0), point("b", 2.0)];
-    let (points, outcomes) = decode_all(&mut decoder, &refs(&payloads));
-    assert_eq!((points.len(), classes(&outcomes)), (0, vec!["malformed", "unavailable"]));
-    assert!(outcomes[1].as_ref().is_err_and(MessageError::is_retryable));
-    let (points, outcomes) = decode_all(&mut decoder, &refs(&payloads[1..]));
-    assert_eq!((points.len(), classes(&outcomes)), (2, vec!["ok", "ok"]));
-
-    let (_, outcomes) = decode(MessageFormat::Avro, &refs(&payloads));
-    assert_eq!(classes(&outcomes), ["malformed", "unavailable"], "without a registry");
-}
-
-/// Counts how often it is asked.
-struct Counting(AtomicU32);
-
-impl SchemaSource for Counting {
-    fn schema(&self, id: u32) -> Result<Arc<str>, RegistryError> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        source().schema(id)
-    }
-}
-
-#[test]
-fn a_schema_is_asked_for_once_and_an_unknown_one_once_a_call() {
-    let asked = Arc::new(Counting(AtomicU32::new(0)));
-    let mut decoder = MessageDecoder::new(MessageFormat::Avro, Some(Arc::clone(&asked) as Arc<dyn SchemaSource>));
-    let unknown = Bytes::framed(77).0;
-    let payloads = [point("a", 1.0), unknown.clone(), point("b", 2.0), unknown.clone(), unknown];
-    for calls in 1..=3 {
-        decode_all(&mut decoder, &refs(&payloads));
-        assert_eq!(asked.0.load(Ordering::Relaxed), 1 + calls);
-    }
-}
-
-#[test]
-fn more_schemas_than_are_kept_and_more_messages_than_a_run_holds_are_decoded() {
-    let many: HashMap<u32, Arc<str>> = (0..200).map(|id| (id, point_schema(""))).collect();
-    let mut decoder = MessageDecoder::new(MessageFormat::Avro, Some(Arc::new(many)));
-    let of = |id: u32, value: u32| Bytes::framed(id).text(b"m").double(f64::from(value)).long(NOW_MS).labels(&[]).0;
-    let payloads: Vec<Vec<u8>> = (0..400).map(|at| of(at % 200, at)).chain((400..5_400).map(|at| of(9, at))).collect();
-    let (points, _) = decode_all(&mut decoder, &refs(&payloads));
-    assert_eq!(points.iter().map(|point| point.2).collect::<Vec<_>>(), (0..5_400).map(f64::from).collect::<Vec<_>>());
+fn what_is_decoded_together_is_bounded() {
+    let limits = Limits::default();
+    let scope = Scope { now_ms: NOW_MS, window: window(), limits: &limits };
+    let of = |bytes: usize| [Bytes::framed(1).0, vec![0; bytes - 5]].concat();
+    let run = |payloads: &[&[u8]]| {
+        let messages: Vec<Message<'_>> = payloads.iter().map(|payload| message(payload)).collect();
+        run_length(1, &messages, scope)
+    };
+    let (small, large, huge) = (of(10), of(1 << 20), of(5 << 20));
+    assert_eq!(run(&[&small[..]; 3_000]), 1_024);
+    assert_eq!(run(&[&large[..]; 10]), 4);
+    assert_eq!(run(&[&huge, &small]), 1);
+    assert_eq!(run(&[&small, &huge]), 1);
 }
 
 #[test]
