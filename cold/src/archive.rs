@@ -23,7 +23,7 @@ use schemas::{Epoch, Hour, RetentionClass};
 use crate::error::ColdError;
 use crate::metrics::Metrics;
 use crate::position::Positions;
-use crate::read::ScanContext;
+use crate::read::{OthersHours, ScanContext};
 use crate::series::SeriesTable;
 use crate::store::{Location, MeteredStore, probe};
 use crate::table::Table;
@@ -64,6 +64,7 @@ pub struct Archive {
     rollup_1h: Table,
     series: SeriesTable,
     scan: ScanContext,
+    others_hours: OthersHours,
     positions: Positions,
     attempts: Attempts,
     /// Where staging files may lie.
@@ -116,6 +117,7 @@ impl Archive {
             rollup_1h,
             series: SeriesTable::new(series),
             scan: ScanContext::new(Arc::clone(&location.store))?,
+            others_hours: OthersHours::default(),
             positions: Positions::new(Arc::new(PrefixStore::new(Arc::clone(&location.store), location.prefix.clone()))),
             attempts: Attempts { process, next: AtomicU32::new(0), in_flight: Arc::default() },
             local_roots: location.local_roots(),
@@ -207,6 +209,10 @@ impl Archive {
 
     pub(crate) fn scan_context(&self) -> &ScanContext {
         &self.scan
+    }
+
+    pub(crate) fn others_hours(&self) -> &OthersHours {
+        &self.others_hours
     }
 
     /// This incarnation as the writer of an hour.

@@ -32,7 +32,7 @@ pub use archive::{Archive, ArchiveConfig};
 pub use columns::table_schema;
 pub use error::{ColdError, is_store_away};
 pub use metrics::Metrics;
-pub use read::{ColdFile, ColdSelection, SeriesStream};
+pub use read::{ColdFile, ColdSelection, EntryStream, SeriesSelection, SeriesStream};
 pub use recovery::Recovery;
 pub use series::SeriesEntry;
 pub use store::{ReadCounters, check_location};

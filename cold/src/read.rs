@@ -9,6 +9,7 @@
 
 mod columns;
 mod merge;
+mod others;
 mod plan;
 mod reader;
 
@@ -25,6 +26,7 @@ use schemas::{Hour, Points, Resolution, RetentionClass, SeriesId, TimeRange};
 use self::columns::{BUCKET_COLUMNS, LEAN_BUCKET_COLUMNS, POINT_COLUMNS, SERIES_COLUMNS, SeriesRows};
 pub(crate) use self::merge::SeriesKey;
 use self::merge::{Wanted, merge, series_of};
+pub(crate) use self::others::OthersHours;
 use self::plan::Predicates;
 pub(crate) use self::plan::ScanContext;
 use crate::archive::Archive;
@@ -54,6 +56,17 @@ impl ColdSelection {
     }
 }
 
+/// Which series to look for. Every part narrows.
+#[derive(Debug, Clone, Default)]
+pub struct SeriesSelection {
+    /// All must match.
+    pub matchers: Vec<LabelMatcher>,
+    /// Sorted.
+    pub ids: Option<Vec<SeriesId>>,
+    /// The archive may have data in it.
+    pub range: Option<TimeRange>,
+}
+
 /// A data file, as the snapshot of a table knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColdFile {
@@ -64,6 +77,8 @@ pub struct ColdFile {
     pub hours: Vec<HourRange>,
 }
 
+/// Series as the archive names them.
+pub type EntryStream = BoxStream<'static, Result<SeriesEntry, ColdError>>;
 /// A stream of one item a series.
 pub type SeriesStream<T> = BoxStream<'static, Result<(SeriesId, T), ColdError>>;
 /// The same, with the name of the metric.
@@ -132,27 +147,37 @@ impl Archive {
         range: Option<TimeRange>,
         counters: &ReadCounters,
     ) -> Result<Vec<SeriesEntry>, ColdError> {
+        let wanted = SeriesSelection { matchers: matchers.to_vec(), ids: None, range };
+        let mut found: Vec<SeriesEntry> = self.stream_series(versions, wanted, counters).await?.try_collect().await?;
+        found.sort_by(|a, b| (a.labels.metric(), a.series_id).cmp(&(b.labels.metric(), b.series_id)));
+        Ok(found)
+    }
+
+    /// The same in the order of the table's files, read as they are asked for.
+    pub async fn stream_series(
+        &self,
+        versions: &DeltaVersions,
+        wanted: SeriesSelection,
+        counters: &ReadCounters,
+    ) -> Result<EntryStream, ColdError> {
         let table = self.table(ColdTable::Series);
         let state = self.state(ColdTable::Series, versions).await?;
-        let named =
-            matchers.iter().find(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Equal && !m.value().is_empty());
-        let everywhere = HourRange { start: Hour(0), end: Hour::MAX }.time();
-        let selection =
-            ColdSelection { metric: named.map(|matcher| matcher.value().to_owned()), ..ColdSelection::all(everywhere) };
+        let selection = wanted.rows();
         let predicates = Predicates::new(ColdTable::Series, &selection)?;
-        let mut found = Vec::new();
+        let mut files = Vec::new();
         for file in prune(&state, &selection) {
-            let columns = &SERIES_COLUMNS;
-            let mut batches = self.scan_context().file_stream(table, &file, columns, &predicates, counters)?;
-            while let Some(batch) =
-                batches.try_next().await.map_err(|source| ColdError::Scan { table: table.kind(), source })?
-            {
-                let entries = entries_of(&[conform(&batch, &file.path)?])?;
-                found.extend(entries.into_iter().filter(|entry| entry.matches(matchers, range)));
-            }
+            let batches = self.scan_context().file_stream(table, &file, &SERIES_COLUMNS, &predicates, counters)?;
+            files.push(batches.map(move |batch| {
+                let batch = batch.map_err(|source| ColdError::Scan { table: ColdTable::Series, source })?;
+                entries_of(&[conform(&batch, &file.path)?])
+            }));
         }
-        found.sort_by(|a: &SeriesEntry, b| (a.labels.metric(), a.series_id).cmp(&(b.labels.metric(), b.series_id)));
-        Ok(found)
+        let entries = futures::stream::iter(files).flatten();
+        let selected = entries.map_ok(move |mut entries| {
+            entries.retain(|entry| wanted.names(entry));
+            futures::stream::iter(entries.into_iter().map(Ok))
+        });
+        Ok(selected.try_flatten().boxed())
     }
 
     /// The files that a scan of the selection opens. None is opened here.
@@ -230,12 +255,24 @@ pub(crate) fn prune(state: &TableState, selection: &ColdSelection) -> Vec<Arc<Li
     files.map(Arc::clone).collect()
 }
 
-impl SeriesEntry {
-    fn matches(&self, matchers: &[LabelMatcher], range: Option<TimeRange>) -> bool {
-        let in_range = range.is_none_or(|range| {
-            let days = self.first.hours().start.start()..self.last.hours().end.start();
+impl SeriesSelection {
+    /// The rows in which such series may be.
+    fn rows(&self) -> ColdSelection {
+        let names_metric =
+            |m: &&LabelMatcher| m.name() == METRIC_NAME && m.op() == MatchOp::Equal && !m.value().is_empty();
+        let metric = self.matchers.iter().find(names_metric).map(|matcher| matcher.value().to_owned());
+        let everywhere = HourRange { start: Hour(0), end: Hour::MAX }.time();
+        ColdSelection { metric, series: self.ids.clone(), ..ColdSelection::all(everywhere) }
+    }
+
+    fn names(&self, entry: &SeriesEntry) -> bool {
+        let SeriesEntry { series_id, labels, first, last } = entry;
+        let in_range = self.range.is_none_or(|range| {
+            let days = first.hours().start.start()..last.hours().end.start();
             days.start < range.end() && range.start() < days.end
         });
-        in_range && matchers.iter().all(|matcher| matcher.matches(self.labels.get(matcher.name()).unwrap_or("")))
+        in_range
+            && self.ids.as_ref().is_none_or(|ids| ids.binary_search(series_id).is_ok())
+            && self.matchers.iter().all(|matcher| matcher.matches(labels.get(matcher.name()).unwrap_or("")))
     }
 }

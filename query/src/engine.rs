@@ -7,7 +7,6 @@ use std::time::Instant;
 use cold::Archive;
 use hot::{SeriesInfo, Store};
 use runtime::{Clock, CpuPool, Workers};
-use schemas::{LabelMatcher, TimeRange};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::answer::RangeAnswer;
@@ -15,10 +14,10 @@ use crate::error::QueryError;
 use crate::limits::{Budget, QueryLimits, Stop};
 use crate::metrics::{Interface, QueryMetrics, Running};
 use crate::provenance::ProvenanceCollector;
-use crate::range::Asked;
+use crate::range::{self, Asked};
 use crate::read::Reader;
 use crate::request::RangeRequest;
-use crate::selection::Selection;
+use crate::selection::{Selection, Wanted};
 use crate::sql::{self, SqlAnswer};
 
 /// Threads that SQL plans compute on.
@@ -114,7 +113,9 @@ impl Engine {
         let started = Instant::now();
         let reader = self.reader(Budget::new(self.limits.memory_bytes));
         let _given_up = reader.stop.on_drop();
-        let series = self.select(request.matchers.clone(), Some(request.range)).await?;
+        let (matchers, needs) = (request.matchers.clone(), range::needs(request));
+        let wanted = Wanted { matchers, ids: None, range: Some(request.range), needs };
+        let series = self.select(&reader, wanted).await?;
         let selected = started.elapsed();
         let asked = Asked { reader, limits: &self.limits, request };
         let mut answer = asked.answer(Selection::new(series)).await?;
@@ -139,19 +140,25 @@ impl Engine {
         })
     }
 
-    /// The series that matchers name, among those active in a range.
-    pub(crate) async fn select(
-        &self,
-        matchers: Vec<LabelMatcher>,
-        range: Option<TimeRange>,
-    ) -> Result<Vec<SeriesInfo>, QueryError> {
+    /// The series that are wanted: those of the local index, and those that only other writers have in Delta's hours.
+    pub(crate) async fn select(&self, reader: &Reader, wanted: Wanted) -> Result<Vec<SeriesInfo>, QueryError> {
         let (store, limit) = (Arc::clone(&self.store), self.limits.series_max);
-        let selected = self.pool.run(move || store.index().select(&matchers, range, limit)).await;
-        selected.map_err(|error| match error {
-            hot::index::SelectError::NoMatcher => QueryError::BadRequest(error.to_string()),
-            hot::index::SelectError::TooManySeries { .. } => {
-                QueryError::TooLarge(format!("{error}: narrow the matchers"))
-            }
-        })
+        let (wanted, mut series) =
+            self.pool.run(move || known(&store, &wanted, limit).map(|found| (wanted, found))).await?;
+        let foreign = reader.foreign(self.store.index(), wanted, &series, limit).await?;
+        series.extend(foreign);
+        Ok(series)
     }
+}
+
+/// The wanted series that this node knows of.
+fn known(store: &Store, wanted: &Wanted, limit: usize) -> Result<Vec<SeriesInfo>, QueryError> {
+    if let Some(ids) = &wanted.ids {
+        let known = ids.iter().filter_map(|&id| store.index().by_series_id(id));
+        return Ok(known.filter(|info| wanted.matches(&info.labels)).collect());
+    }
+    store.index().select(&wanted.matchers, wanted.range, limit).map_err(|error| match error {
+        hot::index::SelectError::NoMatcher => QueryError::BadRequest(error.to_string()),
+        hot::index::SelectError::TooManySeries { .. } => QueryError::TooLarge(format!("{error}: narrow the matchers")),
+    })
 }

@@ -28,6 +28,7 @@ use crate::router::Need;
 use crate::selection::{Routes, Selection};
 use groups::Outputs;
 use output::Answer;
+use plan::candidates;
 pub(crate) use plan::works;
 
 /// Works under way at once: enough that the CPU pool never waits, few enough that partial results stay small.
@@ -54,14 +55,7 @@ impl Asked<'_> {
         };
         let answer = match granularity.width() {
             None => self.raw(&selection).await?,
-            Some(width) => {
-                let need = match self.request.agg {
-                    // A bucket of fewer than 100 points has its maximum as p99, whatever its sketch.
-                    Agg::Quantile(q) => Need::Sketches { width, every: q < 0.99 || self.request.is_grouped() },
-                    _ => Need::Moments { width },
-                };
-                self.buckets(&selection, need).await?
-            }
+            Some(_) => self.buckets(&selection, need(self.request, granularity)).await?,
         };
         let (series, truncated) = answer.into_series(self.request.limit);
         let mut provenance = self.reader.provenance.snapshot();
@@ -93,6 +87,24 @@ impl Asked<'_> {
         }
         answer.fill(self.request.fill, &question.routes)?;
         Ok(answer)
+    }
+}
+
+/// What a request needs at a granularity.
+fn need(request: &RangeRequest, granularity: Granularity) -> Need {
+    match (granularity.width(), request.agg) {
+        (None, _) => Need::Points,
+        // A bucket of fewer than 100 points has its maximum as p99, whatever its sketch.
+        (Some(width), Agg::Quantile(q)) => Need::Sketches { width, every: q < 0.99 || request.is_grouped() },
+        (Some(width), _) => Need::Moments { width },
+    }
+}
+
+/// What a request may need before its series are known.
+pub(crate) fn needs(request: &RangeRequest) -> Vec<Need> {
+    match request.granularity {
+        Granularity::Auto => candidates(request).map(|granularity| need(request, granularity)).collect(),
+        chosen => vec![need(request, chosen)],
     }
 }
 

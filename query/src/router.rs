@@ -36,6 +36,11 @@ impl Need {
         }
     }
 
+    /// The whole buckets of a range, cut to what storage can address; `None` if nothing is left.
+    pub(crate) fn cover(self, range: TimeRange) -> Option<TimeRange> {
+        addressable().intersect(if self == Self::Points { range } else { range.align_outward(self.width()) })
+    }
+
     /// Stored resolutions, the cheapest to read first, exact ones before coarser ones.
     fn candidates(self) -> &'static [Resolution] {
         use Resolution::{Hour, Minute, Raw};
@@ -100,6 +105,20 @@ pub fn route(map: &TierMap, class: RetentionClass, metric: MetricId, need: Need,
         router.push_piece(piece, range, &mut segments);
     }
     segments
+}
+
+/// From the first to the last hour of a range in which Delta would answer any of these needs, for a metric of whichever form.
+pub(crate) fn delta_hours(map: &TierMap, class: RetentionClass, needs: &[Need], range: TimeRange) -> Option<HourRange> {
+    let metric = MetricId(u32::MAX);
+    let of_need = |&need: &Need| {
+        let router = Router { map, class, metric, need, sealed_end: sealed_end(map) };
+        let is_deltas = |form, hour| router.source(form, hour).is_some_and(|source| source.owner == Owner::Cold);
+        let mut pieces = router.elementary(need.cover(range)?.hours());
+        pieces.retain(|piece| Form::ALL.into_iter().any(|form| is_deltas(form, piece.start)));
+        Some(HourRange { start: pieces.first()?.start, end: pieces.last()?.end })
+    };
+    let both = |a: HourRange, b: HourRange| HourRange { start: a.start.min(b.start), end: a.end.max(b.end) };
+    needs.iter().filter_map(of_need).reduce(both)
 }
 
 /// All time that points can have.

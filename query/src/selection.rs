@@ -1,21 +1,37 @@
 //! The series of a query, in the order in which they are read, and their routes.
 //!
-//! matchers → index → series by address → groups of one (class, metric) → a route a group
+//! matchers → index, and names of the archive ([`foreign`]) → series by address → groups of one (class, metric) → a route a
+//! group
 //!
 //! A series is named by its position here in all partial results.
 
+mod foreign;
+
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use hot::SeriesInfo;
 use schemas::tier_map::Owner;
-use schemas::{DurationMs, Hour, MetricId, RetentionClass, SeriesAddress, SeriesId, TierMap, TimeRange};
+use schemas::{DurationMs, Hour, LabelMatcher, MetricId, RetentionClass, SeriesAddress, SeriesId, TierMap, TimeRange};
 
 use crate::provenance::ProvenanceCollector;
 use crate::router::{Need, Segment, Source, route};
 
 /// Stands for the metric of a selection that has none.
 const UNKNOWN_METRIC: MetricId = MetricId(u32::MAX);
+
+/// Which series a query is about. Every part narrows.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    /// At least one must refuse the empty text, unless there are ids.
+    pub(crate) matchers: Vec<LabelMatcher>,
+    pub(crate) ids: Option<BTreeSet<SeriesId>>,
+    /// Active on one of its days; `None`: ever.
+    pub(crate) range: Option<TimeRange>,
+    /// What may be read of them, which decides in which hours Delta is asked.
+    pub(crate) needs: Vec<Need>,
+}
 
 /// Series, sorted by address, cut into groups that are routed alike.
 #[derive(Debug)]
@@ -114,8 +130,7 @@ pub(crate) struct Routes {
 
 impl Routes {
     pub(crate) fn new(map: &TierMap, selection: &Selection, need: Need, range: TimeRange) -> Self {
-        let aligned = if need == Need::Points { range } else { range.align_outward(need.width()) };
-        let range = crate::router::addressable().intersect(aligned).unwrap_or(range);
+        let range = need.cover(range).unwrap_or(range);
         let of = |group: &MetricGroup| route(map, group.class, group.metric, need, range);
         let mut groups: Vec<Vec<Segment>> = selection.groups().iter().map(of).collect();
         if groups.is_empty() {

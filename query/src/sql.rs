@@ -93,7 +93,8 @@ fn session(engine: &Arc<Engine>, reader: &Arc<Reader>) -> Result<SessionState, Q
         let table = MetricTable::new(kind, Arc::clone(engine), Arc::clone(reader));
         schema.register_table(kind.name().to_owned(), Arc::new(table))?;
     }
-    schema.register_table("series".to_owned(), Arc::new(SeriesTable::new(Arc::clone(engine))))?;
+    let series = SeriesTable::new(Arc::clone(engine), Arc::clone(reader));
+    schema.register_table("series".to_owned(), Arc::new(series))?;
     let catalog = MemoryCatalogProvider::new();
     catalog.register_schema("public", Arc::new(schema))?;
     state.catalog_list().register_catalog("thermocline".to_owned(), Arc::new(catalog));

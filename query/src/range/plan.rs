@@ -12,7 +12,7 @@ use super::output::Answer;
 use crate::error::QueryError;
 use crate::hours::Hours;
 use crate::read::{Question, Work};
-use crate::request::{Agg, Fill, Granularity};
+use crate::request::{Agg, Fill, Granularity, RangeRequest};
 use crate::router::Need;
 use crate::selection::Selection;
 
@@ -38,19 +38,14 @@ impl Asked<'_> {
     /// `max_points` minutes; longer ranges of sparse series get minutes, which hold the same points.
     pub(super) async fn choose_granularity(&self, selection: &Arc<Selection>) -> Result<Granularity, QueryError> {
         let request = self.request;
-        let fits = |width: DurationMs| {
-            let buckets = request.range.align_outward(width).length().0 / width.0;
-            usize::try_from(buckets).is_ok_and(|buckets| buckets <= request.max_points)
-        };
         let alone = !request.is_grouped() || (request.merge_all && selection.len() <= 1);
-        if alone && request.agg.keeps_single_points() && request.fill == Fill::None && fits(DurationMs::MINUTE) {
+        if alone && may_be_raw(request) {
             let raw = self.routes(selection, Need::Points);
             if raw.is_exact() && self.points_a_series_max(selection).await? <= request.max_points as u64 {
                 return Ok(Granularity::Raw);
             }
         }
-        let fitting = [Granularity::Minute, Granularity::Hour].into_iter().filter(|g| g.width().is_some_and(fits));
-        for granularity in fitting {
+        for granularity in fitting(request) {
             let width = granularity.width().unwrap_or(DurationMs::DAY);
             if self.routes(selection, Need::Moments { width }).is_exact() {
                 return Ok(granularity);
@@ -69,6 +64,28 @@ impl Asked<'_> {
         self.fold_with::<Totals>(&question, &outputs, Agg::Count, &mut counts).await?;
         Ok(counts.largest_sum())
     }
+}
+
+/// Granularities that `auto` may choose, the finest first.
+pub(super) fn candidates(request: &RangeRequest) -> impl Iterator<Item = Granularity> + '_ {
+    let raw = may_be_raw(request).then_some(Granularity::Raw);
+    raw.into_iter().chain(fitting(request)).chain([Granularity::Day])
+}
+
+/// Whether a point can be its own aggregate, and a point a minute is not more than was asked for.
+fn may_be_raw(request: &RangeRequest) -> bool {
+    request.agg.keeps_single_points() && request.fill == Fill::None && fits(request, DurationMs::MINUTE)
+}
+
+/// Those finer than days that give at most `max_points` buckets.
+fn fitting(request: &RangeRequest) -> impl Iterator<Item = Granularity> + '_ {
+    let all = [Granularity::Minute, Granularity::Hour];
+    all.into_iter().filter(|granularity| granularity.width().is_some_and(|width| fits(request, width)))
+}
+
+fn fits(request: &RangeRequest, width: DurationMs) -> bool {
+    let buckets = request.range.align_outward(width).length().0 / width.0;
+    usize::try_from(buckets).is_ok_and(|buckets| buckets <= request.max_points)
 }
 
 /// Cuts a question into works, in order of time; within a span of hours, of series. Works begin and end where there

@@ -36,6 +36,22 @@ fn aged() -> TierMap {
     map
 }
 
+#[test]
+fn deltas_hours_are_those_in_which_it_answers_what_is_needed() {
+    let hours = |needs: &[Need], from, to| {
+        let found = delta_hours(&aged(), CLASS, needs, range(from * HOUR_MS + 1, to * HOUR_MS))?;
+        Some((found.start.0, found.end.0))
+    };
+    let minutes = Need::Moments { width: DurationMs::MINUTE };
+    assert_eq!(hours(&[Need::Points], 0, 400), Some((20, 200)), "coarser data too, where points are gone");
+    assert_eq!(hours(&[minutes], 0, 400), Some((20, 150)), "chunks and rows of minutes are local from then on");
+    assert_eq!(hours(&[minutes], 160, 180), None);
+    assert_eq!(hours(&[Need::Points, minutes], 160, 180), Some((160, 180)));
+    let days = Need::Moments { width: DurationMs::DAY };
+    assert_eq!(hours(&[days], 150, 160), Some((144, 150)), "of a bucket that begins before the range");
+    assert_eq!(delta_hours(&TierMap::default(), CLASS, &[minutes], addressable()), None);
+}
+
 fn told(map: &TierMap, need: Need) -> Vec<(i64, i64, String)> {
     route(map, CLASS, METRIC, need, range(0, 400 * HOUR_MS))
         .iter()

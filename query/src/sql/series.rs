@@ -11,25 +11,33 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use hot::SeriesInfo;
+use schemas::DurationMs;
 
 use super::BATCH_ROWS;
 use super::pushdown::{Condition, Narrowing, answered};
 use super::rows::{in_order_of_rows, record_batch, series_column};
 use super::table::{select, series_fields};
 use crate::engine::Engine;
+use crate::read::Reader;
+use crate::router::Need;
+
+/// A series of others is named if any table has rows of it.
+const NEEDS: [Need; 3] =
+    [Need::Points, Need::Moments { width: DurationMs::MINUTE }, Need::Moments { width: DurationMs::HOUR }];
 
 /// The table, for one query.
 #[derive(Debug)]
 pub(super) struct SeriesTable {
     schema: SchemaRef,
     engine: Arc<Engine>,
+    reader: Arc<Reader>,
 }
 
 impl SeriesTable {
-    pub(super) fn new(engine: Arc<Engine>) -> Self {
+    pub(super) fn new(engine: Arc<Engine>, reader: Arc<Reader>) -> Self {
         let mut fields = series_fields();
         fields.push(Field::new("retention_class", DataType::Utf8View, false));
-        Self { schema: Arc::new(Schema::new(fields)), engine }
+        Self { schema: Arc::new(Schema::new(fields)), engine, reader }
     }
 
     fn batch(&self, series: &[SeriesInfo]) -> Result<RecordBatch, DataFusionError> {
@@ -63,7 +71,7 @@ impl TableProvider for SeriesTable {
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let narrowing = Narrowing::of(filters);
         let mut series = match narrowing.range {
-            Some(_) => select(&self.engine, narrowing, None).await?,
+            Some(_) => select(&self.engine, &self.reader, narrowing, None, NEEDS.to_vec()).await?,
             None => Vec::new(),
         };
         series.sort_by(in_order_of_rows);

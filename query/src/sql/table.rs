@@ -1,6 +1,6 @@
 //! The tables `samples`, `rollup_1m` and `rollup_1h`, over all tiers.
 //!
-//! filters → [`Narrowing`] → series from the index → routes and hours with data → the range within them → [`MetricScan`]
+//! filters → [`Narrowing`] → series → routes and hours with data → the range within them → [`MetricScan`]
 //!
 //! Only rows that are exact are given: an hour of which only coarser data is kept has no rows in a finer table, and the
 //! provenance says so. (REST answers such an hour with the coarser data; in SQL one asks the coarser table.)
@@ -23,7 +23,7 @@ use crate::engine::Engine;
 use crate::error::QueryError;
 use crate::read::{Question, Reader};
 use crate::router::Need;
-use crate::selection::{Routes, Selection};
+use crate::selection::{Routes, Selection, Wanted};
 
 /// Which table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,12 +116,13 @@ impl MetricTable {
     async fn question(&self, columns: &Schema, filters: &[Expr]) -> Result<Option<Question>, QueryError> {
         let narrowing = Narrowing::of(filters);
         let Some(asked) = self.rows_range(narrowing.range) else { return Ok(None) };
-        let series = select(&self.engine, narrowing, Some(asked)).await?;
+        let need = self.kind.need(columns);
+        let series = select(&self.engine, &self.reader, narrowing, Some(asked), vec![need]).await?;
         if series.is_empty() {
             return Ok(None);
         }
         let selection = Arc::new(Selection::new(series));
-        let (map, need) = (self.reader.view.map(), self.kind.need(columns));
+        let map = self.reader.view.map();
         // Hours of coarser data count too: that they have no rows here is to be told.
         let hours = self.reader.hours(&selection, &Routes::new(map, &selection, need, asked)).await?;
         let Some(range) = hours.extent().and_then(|extent| asked.intersect(extent.time())) else { return Ok(None) };
@@ -139,24 +140,19 @@ impl MetricTable {
     }
 }
 
-/// The series that a narrowing leaves.
+/// The series that a narrowing leaves, for what is needed of them.
 pub(super) async fn select(
     engine: &Engine,
+    reader: &Reader,
     narrowing: Narrowing,
     range: Option<TimeRange>,
+    needs: Vec<Need>,
 ) -> Result<Vec<SeriesInfo>, QueryError> {
-    if let Some(ids) = narrowing.ids {
-        let known = ids.into_iter().filter_map(|id| engine.store.index().by_series_id(id));
-        let matches = |info: &SeriesInfo| {
-            narrowing.matchers.iter().all(|matcher| matcher.matches(info.labels.get(matcher.name()).unwrap_or("")))
-        };
-        return Ok(known.filter(matches).collect());
-    }
-    let mut matchers = narrowing.matchers;
-    if matchers.iter().all(LabelMatcher::matches_absent) {
+    let Narrowing { mut matchers, ids, .. } = narrowing;
+    if ids.is_none() && matchers.iter().all(LabelMatcher::matches_absent) {
         matchers.push(LabelMatcher::new(METRIC_NAME, MatchOp::NotEqual, "")?);
     }
-    engine.select(matchers, range).await
+    engine.select(reader, Wanted { matchers, ids, range, needs }).await
 }
 
 #[async_trait]

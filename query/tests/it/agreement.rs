@@ -41,6 +41,13 @@ impl Given {
         assert_eq!(appended.accepted, batch.len() as u64, "{appended:?}");
     }
 
+    /// Points that only another node was sent.
+    fn knows(&mut self, workload: &Workload, arrivals: &[Arrival]) {
+        for arrival in arrivals {
+            self.oracle.append(&workload.series[arrival.series], arrival.timestamp_ms, arrival.value);
+        }
+    }
+
     /// Asks a third of all questions, another third at each stage, and compares SQL with REST.
     async fn agrees_with_the_model(&self, stage: usize, when: &str) {
         for question in questions().into_iter().skip(stage % 3).step_by(3) {
@@ -174,6 +181,36 @@ async fn every_answer_equals_the_model_through_all_tiers() {
         then_agrees!("sealed into Delta");
         given.arrive(workload, &workload.arrivals[3 * quarter..]);
         then_agrees!("more late points over Delta");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_equals_the_model_on_each_of_two_nodes_once_delta_owns_it() {
+    for (number, workload) in workloads().iter().enumerate() {
+        let mut one = Given::empty_at(8).await;
+        let mut other = one.beside("life-2").await;
+        // Some series go to one node, some to the other, some to either by the hour.
+        let is_ones = |arrival: &Arrival| match arrival.series % 3 {
+            0 => true,
+            1 => false,
+            _ => arrival.timestamp_ms.div_euclid(HOUR_MS) % 2 == 0,
+        };
+        let (ones, others): (Vec<Arrival>, Vec<Arrival>) = workload.arrivals.iter().copied().partition(is_ones);
+        one.arrive(workload, &ones);
+        other.arrive(workload, &others);
+        for node in [&one, &other] {
+            node.sealed().await;
+            node.archived().await;
+        }
+        one.knows(workload, &others);
+        other.knows(workload, &ones);
+        one.clock.set(MIDNIGHT + 10 * HOUR_MS);
+        for (node, name) in [(&one, "one"), (&other, "the other")] {
+            node.retained(only_cold()).await;
+            for stage in 0..3 {
+                node.agrees_with_the_model(stage, &format!("workload {number}, {name} node")).await;
+            }
+        }
     }
 }
 

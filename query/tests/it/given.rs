@@ -1,4 +1,5 @@
-//! A store, an archive, the jobs between them, an engine over both, and the model that knows what is right.
+//! A store, an archive, the jobs between them, an engine over both, and the model that knows what is right; and a second node
+//! on the same archive.
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub(crate) struct Given {
     pub(crate) oracle: Oracle,
     archive: Arc<cold::Archive>,
     pool: CpuPool,
-    _dir: TempDir,
+    dir: Arc<TempDir>,
 }
 
 /// `[from, to)` in hours after midnight.
@@ -52,16 +53,25 @@ impl Given {
     }
 
     pub(crate) async fn with_limits(hour: i64, limits: QueryLimits) -> Self {
-        let dir = tempfile::tempdir().expect("a directory for temporary files");
+        let dir = Arc::new(tempfile::tempdir().expect("a directory for temporary files"));
         let clock = Arc::new(ManualClock::at(MIDNIGHT + hour * HOUR_MS));
+        Self::node("life-1", dir, clock, limits).await
+    }
+
+    /// Another incarnation, with nothing stored, on the same archive and by the same clock.
+    pub(crate) async fn beside(&self, incarnation: &str) -> Self {
+        Self::node(incarnation, Arc::clone(&self.dir), Arc::clone(&self.clock), QueryLimits::default()).await
+    }
+
+    async fn node(incarnation: &str, dir: Arc<TempDir>, clock: Arc<ManualClock>, limits: QueryLimits) -> Self {
         let pool = CpuPool::new("test", 2, 64);
-        let mut config = StoreConfig::new(dir.path().join("hot"));
+        let mut config = StoreConfig::new(dir.path().join(format!("hot-{incarnation}")));
         config.background_flush = false;
         let store = Store::open(config, Arc::clone(&clock) as _).expect("opens");
         let archive = cold::Archive::open(cold::ArchiveConfig {
             url: dir.path().join("cold").to_string_lossy().into_owned(),
             node: "test".to_owned(),
-            incarnation: "life-1".to_owned(),
+            incarnation: incarnation.to_owned(),
             ..Default::default()
         });
         let archive = archive.await.expect("opens");
@@ -74,7 +84,7 @@ impl Given {
             Compactor::new(Arc::clone(&store), Arc::clone(&archive), Arc::clone(&clock) as _, pool.clone(), settings);
         let engine =
             Engine::new(Arc::clone(&store), Arc::clone(&archive), pool.clone(), Arc::clone(&clock) as _, limits);
-        Self { clock, store, compactor, engine, oracle: Oracle::new(), archive, pool, _dir: dir }
+        Self { clock, store, compactor, engine, oracle: Oracle::new(), archive, pool, dir }
     }
 
     /// Another engine over the same tiers.

@@ -5,4 +5,5 @@ extern crate thermocline_query as query;
 mod agreement;
 mod given;
 mod range;
+mod several;
 mod sql;
