@@ -34,6 +34,7 @@ bench: setup ## Micro-benchmarks and the system benchmarks (release build)
 	cargo bench -p thermocline-benches
 	cargo build --release -p thermocline
 	benches/system.py
+	$(THERMOCLINE_VENV)/bin/python benches/kafka.py
 	! command -v victoria-metrics >/dev/null || benches/peers/victoria_metrics.py
 
 docs: setup ## API documentation of our crates

@@ -217,7 +217,8 @@ def latency_row(broker, scale):
         stop = threading.Event()
         threading.Thread(target=load_steadily, args=(producer, "steady", stop), daemon=True).start()
         time.sleep(5)
-        end = time.monotonic() + seconds
+        began_at, before = time.monotonic(), stored(server)
+        end = began_at + seconds
         number = 0
         while time.monotonic() < end:
             number += 1
@@ -236,10 +237,11 @@ def latency_row(broker, scale):
             took.append(time.monotonic() - began)
             time.sleep(0.03)
         stop.set()
+        beside = (stored(server) - before - number) * BATCH / (time.monotonic() - began_at)
     took.sort()
     p99 = took[int(len(took) * 0.99)] * 1e3
     row("produced → queryable at 100,000 points/s", f"p50 {took[len(took) // 2] * 1e3:.0f} ms, p99 {p99:.0f} ms; {len(failed)} of {len(took)} not seen in 10 s",
-        "p99 ≤ 300 ms", f"{len(took)} probes over {seconds} s, {BATCH} points a message beside them")
+        "p99 ≤ 300 ms", f"{len(took)} probes over {seconds} s; {beside:,.0f} points/s were stored beside them, {BATCH} a message")
 
 
 def load_steadily(producer, topic, stop):

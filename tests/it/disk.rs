@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use kit::process::{ServerOptions, program};
 use kit::{Server, SmallDisk};
 use tokio::time::{Instant, sleep};
 
@@ -33,18 +34,24 @@ async fn wait_until_ready(api: &Api) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing() -> anyhow::Result<()> {
+/// A server whose data directory lies on a small disk, and what it was started with; `None`, and a loud line, where none can be
+/// mounted.
+async fn on_small_disk() -> anyhow::Result<Option<(Server, ServerOptions, SmallDisk)>> {
     let mut server = Server::start().await?;
-    let pid = server.pid().context("the server runs")?;
-    let program = std::fs::read_link(format!("/proc/{pid}/exe")).context("finding the program")?;
+    let program = program()?;
     server.terminate().await?;
     let Some(disk) = SmallDisk::mount(&server.data_dir(), SIZE_MIB).await? else {
         eprintln!("SKIPPED: no disk of our own can be mounted here (unshare)");
-        return Ok(());
+        return Ok(None);
     };
     let on_disk = Server::options().bin(disk.program(&program, server.home())?);
     server.restart_with(on_disk.clone()).await?;
+    Ok(Some((server, on_disk, disk)))
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing() -> anyhow::Result<()> {
+    let Some((mut server, on_disk, disk)) = on_small_disk().await? else { return Ok(()) };
     let api = Api::of(&server);
     let start = hour_of(now_ms()) - 2 * HOUR_MS;
     let mut acknowledged = batch(start, 0);
@@ -97,15 +104,7 @@ async fn a_full_disk_refuses_writes_until_there_is_room_and_loses_nothing() -> a
 
 #[tokio::test]
 async fn regression_a_disk_that_is_full_at_a_seal_takes_points_again_once_there_is_room() -> anyhow::Result<()> {
-    let mut server = Server::start().await?;
-    let pid = server.pid().context("the server runs")?;
-    let program = std::fs::read_link(format!("/proc/{pid}/exe")).context("finding the program")?;
-    server.terminate().await?;
-    let Some(disk) = SmallDisk::mount(&server.data_dir(), SIZE_MIB).await? else {
-        eprintln!("SKIPPED: no disk of our own can be mounted here (unshare)");
-        return Ok(());
-    };
-    server.restart_with(Server::options().bin(disk.program(&program, server.home())?)).await?;
+    let Some((mut server, _, disk)) = on_small_disk().await? else { return Ok(()) };
     let api = Api::of(&server);
     let start = hour_of(now_ms()) - 2 * HOUR_MS;
     let points = batch(start, 0);
