@@ -8,6 +8,7 @@
 //! * `dead_letters`: what cannot be read, and the way back; `producers`: clients that are not ours.
 //! * `disk_lost`: a server whose data directory is gone begins with its archive and with what Kafka still has.
 //! * `levels`: what each delivery level promises, and HTTP by way of a topic.
+//! * `hostile`: a partition without a leader, messages that are forgotten, too large, or aborted.
 //! * `listeners`: TLS, and SASL by PLAIN and SCRAM.
 //! * `deploy`: the pipeline of `deploy/compose.yaml` is one.
 //!
@@ -20,6 +21,7 @@ mod deploy;
 mod disk_lost;
 mod everything;
 mod found;
+mod hostile;
 mod letters;
 mod levels;
 mod listeners;

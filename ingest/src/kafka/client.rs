@@ -7,8 +7,8 @@ use rdkafka::config::RDKafkaLogLevel;
 
 use super::config::KafkaConfig;
 
-/// Bytes that all partitions of a consumer may have fetched ahead.
-const FETCHED_KIB_MAX: &str = "65536";
+/// KiB that a partition may have fetched ahead: librdkafka counts by queue, and each partition has its own.
+const FETCHED_KIB_MAX: &str = "4096";
 
 /// What every client of the cluster needs: where it is, and what the operator says of TLS and SASL.
 pub(super) fn base(brokers: &str, options: &BTreeMap<String, String>) -> ClientConfig {
@@ -23,7 +23,6 @@ pub(super) fn base(brokers: &str, options: &BTreeMap<String, String>) -> ClientC
 /// The consumer.
 pub(super) fn consumer(config: &KafkaConfig) -> ClientConfig {
     let mut options: BTreeMap<String, String> = [
-        ("auto.offset.reset", "earliest"),
         ("fetch.queue.backoff.ms", "50"),
         ("queued.max.messages.kbytes", FETCHED_KIB_MAX),
         ("session.timeout.ms", "15000"),
@@ -40,6 +39,9 @@ pub(super) fn consumer(config: &KafkaConfig) -> ClientConfig {
         .set("group.id", &config.group)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "false")
+        // Where the brokers do not have the next message we say so, and decide (`start`).
+        .set("auto.offset.reset", "error")
         .set("isolation.level", "read_committed")
         .set("partition.assignment.strategy", "cooperative-sticky");
     if config.is_static {

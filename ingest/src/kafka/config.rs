@@ -1,14 +1,16 @@
 //! What the consumer is told. Plain values.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
+use rdkafka::error::KafkaError;
 use regex::Regex;
 
 use crate::message::MessageFormat;
 
 /// Options of librdkafka that are ours to set, since what is promised depends on them.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "bootstrap.servers",
     "metadata.broker.list",
     "group.id",
@@ -17,6 +19,7 @@ const OURS: [&str; 12] = [
     "enable.auto.commit",
     "enable.auto.offset.store",
     "auto.commit.enable",
+    "enable.partition.eof",
     "isolation.level",
     "partition.assignment.strategy",
     "enable.idempotence",
@@ -24,7 +27,7 @@ const OURS: [&str; 12] = [
 ];
 
 /// A consumer of one group.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct KafkaConfig {
     /// `host:port`, several separated by commas.
     pub brokers: String,
@@ -44,6 +47,24 @@ pub struct KafkaConfig {
     /// How often topics that match a pattern are looked for.
     pub refresh_every: Duration,
     pub reset: Reset,
+}
+
+impl KafkaConfig {
+    /// Whether partitions that nobody has read begin at their end.
+    pub(super) fn begins_at_end(&self) -> bool {
+        self.client.get("auto.offset.reset").is_some_and(|at| matches!(at.as_str(), "latest" | "largest" | "end"))
+    }
+}
+
+/// Without the values of options, which may be secrets.
+impl fmt::Debug for KafkaConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { brokers, group, node, client, topics, .. } = self;
+        let options: Vec<_> = client.keys().collect();
+        let mut told = f.debug_struct("KafkaConfig");
+        told.field("brokers", brokers).field("group", group).field("node", node);
+        told.field("client", &options).field("topics", topics).finish_non_exhaustive()
+    }
 }
 
 /// How the messages of some topics are taken.
@@ -123,7 +144,11 @@ pub fn check_client_option(name: &str, value: &str) -> Result<(), String> {
     }
     let mut config = rdkafka::ClientConfig::new();
     config.set(name, value);
-    config.create_native_config().map(drop).map_err(|error| format!("librdkafka: {name}: {error}"))
+    // The value may be a secret under a name that was mistyped: it is not repeated.
+    config.create_native_config().map(drop).map_err(|error| match error {
+        KafkaError::ClientConfig(_, why, ..) if !why.contains(value) => format!("librdkafka: {name}: {why}"),
+        _ => format!("librdkafka: {name}: librdkafka does not take this value"),
+    })
 }
 
 #[cfg(test)]
@@ -135,6 +160,8 @@ mod tests {
         assert_eq!(check_client_option("fetch.max.bytes", "52428800"), Ok(()));
         assert!(check_client_option("fetch.max.bites", "1").is_err_and(|why| why.contains("fetch.max.bites")));
         assert!(check_client_option("fetch.max.bytes", "many").is_err());
+        let mistyped = check_client_option("sasl.pasword", "hunter2");
+        assert!(mistyped.is_err_and(|why| why.contains("sasl.pasword") && !why.contains("hunter2")));
         assert!(check_client_option("enable.auto.commit", "true").is_err_and(|why| why.contains("set by thermocline")));
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -27,6 +27,10 @@ use super::{client, events};
 
 /// How long one step of a transaction may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of a letter as far as librdkafka is concerned: the most that it knows.
+pub(super) const MESSAGE_BYTES_MAX: &str = "1000000000";
+/// Bytes that a letter may be larger than its message.
+const HEADER_BYTES: u64 = 64 << 10;
 /// The end of the name of a topic of dead letters.
 const SUFFIX: &str = ".dlq";
 
@@ -117,9 +121,20 @@ impl DeadLetters {
         sent
     }
 
+    /// Returns once the last transaction has ended one way or the other, and the group's offset says which.
+    pub(super) fn end_of_doubt(&self) -> Result<(), KafkaError> {
+        let mut state = self.state.lock();
+        if state.producer.is_none() {
+            state.producer = Some(self.connect()?);
+        }
+        Ok(())
+    }
+
     fn connect(&self) -> Result<Producer, KafkaError> {
         let mut config = client::producer(&self.brokers, &self.options);
         config.set("transactional.id", &self.transactional_id).set("transaction.timeout.ms", "15000");
+        // A letter is a whole message with more headers; what is too large for its topic the broker says.
+        config.set("message.max.bytes", MESSAGE_BYTES_MAX);
         let producer: Producer = config.create_with_context(Quiet)?;
         producer.init_transactions(PATIENCE)?;
         Ok(producer)
@@ -166,6 +181,13 @@ fn headers(of: &TopicPartition, letter: &DeadLetter) -> OwnedHeaders {
     said.into_iter().fold(own, |headers, (key, value)| headers.insert(Header { key, value }))
 }
 
+/// How large the messages of a topic may be; `None` where we may not know.
+fn message_bytes_max(admin: &AdminClient<DefaultClientContext>, options: &AdminOptions, of: &str) -> Option<u64> {
+    let described = futures::executor::block_on(admin.describe_configs([&ResourceSpecifier::Topic(of)], options));
+    let described = described.ok()?.into_iter().next()?.ok()?;
+    described.get("max.message.bytes")?.value.as_ref()?.parse().ok()
+}
+
 /// Makes a topic of dead letters, with as many partitions as the topic has, where the cluster does not have it.
 fn ensure_topic(producer: &Producer, config: &ClientConfig, of: &str, topic: &str) -> Result<(), KafkaError> {
     let metadata = producer.client().fetch_metadata(None, PATIENCE)?;
@@ -177,8 +199,12 @@ fn ensure_topic(producer: &Producer, config: &ClientConfig, of: &str, topic: &st
     let admin: AdminClient<DefaultClientContext> = config.create()?;
     let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
     // -1: as many replicas as the brokers' default.
-    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
-    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    let mut wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+    let bytes_max = message_bytes_max(&admin, &options, of).map(|bytes| (bytes + HEADER_BYTES).to_string());
+    if let Some(bytes_max) = &bytes_max {
+        wanted = wanted.set("max.message.bytes", bytes_max);
+    }
     let made = futures::executor::block_on(admin.create_topics([&wanted], &options))?;
     match made.into_iter().next() {
         Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => Err(KafkaError::AdminOp(code)),

@@ -2,7 +2,8 @@
 //!
 //! callback (inside `poll`) ─▶ [`Event`] ─▶ the poll thread, once `poll` has returned
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
@@ -12,6 +13,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
+use runtime::Causes;
 
 /// What librdkafka tells.
 #[derive(Debug)]
@@ -30,11 +32,45 @@ pub(super) struct Context {
     events: Mutex<VecDeque<Event>>,
     /// The newest only.
     statistics: Mutex<Option<Statistics>>,
+    /// What was told lately: brokers that are away are an error several times a second.
+    said: Mutex<BTreeMap<String, Instant>>,
 }
+
+/// How long the same is not said again.
+const SAID_FOR: Duration = Duration::from_secs(60);
+/// What is remembered of what was said.
+const SAID_MAX: usize = 256;
 
 impl Context {
     pub(super) fn next_event(&self) -> Option<Event> {
         self.events.lock().pop_front()
+    }
+
+    /// Tells an error of `poll`, unless the same was told lately.
+    pub(super) fn tell(&self, error: &KafkaError) {
+        match error {
+            KafkaError::MessageConsumptionFatal(_) => {
+                tracing::error!(error = %Causes(error), "the consumer of Kafka has ended; restart once the cause is mended");
+            }
+            // Told with its reason by `ClientContext::error`.
+            KafkaError::MessageConsumption(_) => tracing::debug!(error = %Causes(error), "kafka"),
+            _ if self.is_news(&error.to_string()) => tracing::warn!(error = %Causes(error), "kafka"),
+            _ => {}
+        }
+    }
+
+    /// Whether it was not said lately.
+    pub(super) fn is_news(&self, what: &str) -> bool {
+        let mut said = self.said.lock();
+        let now = Instant::now();
+        if said.get(what).is_some_and(|at| now.duration_since(*at) < SAID_FOR) {
+            return false;
+        }
+        if said.len() >= SAID_MAX {
+            said.clear();
+        }
+        said.insert(what.to_owned(), now);
+        true
     }
 
     pub(super) fn take_statistics(&self) -> Option<Statistics> {
@@ -51,8 +87,11 @@ impl ClientContext for Context {
         *self.statistics.lock() = Some(statistics);
     }
 
+    /// What `poll` answers with as well, but for the reason.
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka");
+        if self.is_news(&format!("{error}{reason}")) {
+            tracing::warn!(%error, reason, "kafka");
+        }
     }
 }
 
@@ -79,5 +118,20 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
         RDKafkaLogLevel::Warning => tracing::warn!(facility, "librdkafka: {message}"),
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(facility, "librdkafka: {message}"),
         RDKafkaLogLevel::Debug => tracing::debug!(facility, "librdkafka: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_is_said_once_and_what_is_remembered_is_bounded() {
+        let context = Context::default();
+        assert_eq!([context.is_news("away"), context.is_news("away"), context.is_news("back")], [true, false, true]);
+        for number in 0..3 * SAID_MAX {
+            context.is_news(&number.to_string());
+        }
+        assert!(context.said.lock().len() <= SAID_MAX);
     }
 }

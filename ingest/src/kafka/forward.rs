@@ -25,6 +25,8 @@ use crate::intake::{Sink, SinkError};
 
 /// How long the acks of a request may take: longer than librdkafka tries, so that it has the last word.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the question for the topic's partitions may take.
+const ASK_PATIENCE: Duration = Duration::from_secs(5);
 /// How soon a refused request may come again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long the number of partitions is believed.
@@ -36,7 +38,7 @@ const MESSAGE_BYTES_MAX: usize = 900_000;
 pub struct Forward {
     producer: ThreadedProducer<Acks>,
     topic: String,
-    partitions: Mutex<(Instant, usize)>,
+    partitions: Mutex<Known>,
     /// Knows what times are taken.
     store: Arc<dyn Sink>,
 }
@@ -45,6 +47,15 @@ impl std::fmt::Debug for Forward {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Forward").field("topic", &self.topic).finish_non_exhaustive()
     }
+}
+
+/// What is known of the topic.
+struct Known {
+    /// Until then nobody asks again.
+    until: Instant,
+    partitions: usize,
+    /// Why it is not known.
+    away: Option<SinkError>,
 }
 
 /// Hands each ack to the request that waits for it.
@@ -114,24 +125,28 @@ impl Forward {
         let producer = config
             .create_with_context(Acks)
             .map_err(|source| KafkaError::Client { context: "making a producer", source })?;
-        Ok(Self { producer, topic, partitions: Mutex::new((Instant::now(), 0)), store })
+        let known = Known { until: Instant::now(), partitions: 0, away: None };
+        Ok(Self { producer, topic, partitions: Mutex::new(known), store })
     }
 
     fn partitions(&self) -> Result<usize, SinkError> {
-        let mut known = self.partitions.lock();
-        if known.1 == 0 || known.0.elapsed() > PARTITIONS_FOR {
-            let metadata = self.producer.client().fetch_metadata(Some(&self.topic), PATIENCE);
-            let found = match &metadata {
-                Ok(metadata) => metadata.topics().first().map_or(0, |topic| topic.partitions().len()),
-                Err(error) if known.1 == 0 => return Err(busy(&Causes(error).to_string())),
-                Err(_) => known.1,
-            };
-            if found == 0 {
-                return Err(busy(&format!("the topic {} does not exist", self.topic)));
+        // One request asks. The others wait no longer than a client waits, and do not ask again one after the other.
+        let Some(mut known) = self.partitions.try_lock_for(ASK_PATIENCE) else {
+            return Err(busy("the brokers do not answer"));
+        };
+        if known.until <= Instant::now() {
+            let metadata = self.producer.client().fetch_metadata(Some(&self.topic), ASK_PATIENCE);
+            let found = metadata.map(|metadata| metadata.topics().first().map_or(0, |topic| topic.partitions().len()));
+            match found {
+                Ok(0) => known.away = Some(busy(&format!("the topic {} does not exist", self.topic))),
+                Ok(found) => (known.partitions, known.away) = (found, None),
+                // What was known holds: whether the brokers take messages is seen when they are sent.
+                Err(_) if known.partitions > 0 => known.away = None,
+                Err(error) => known.away = Some(busy(&Causes(&error).to_string())),
             }
-            *known = (Instant::now(), found);
+            known.until = Instant::now() + if known.away.is_some() { RETRY_AFTER } else { PARTITIONS_FOR };
         }
-        Ok(known.1)
+        known.away.clone().map_or(Ok(known.partitions), Err)
     }
 
     fn send(&self, partition: usize, body: &[u8], request: &Arc<Outstanding>) -> Result<(), SinkError> {
@@ -190,8 +205,8 @@ fn busy(why: &str) -> SinkError {
     SinkError::Busy { why: format!("kafka: {why}"), retry_after: RETRY_AFTER }
 }
 
-/// Points that one message may hold of a series.
-const SAMPLES_MAX: usize = 10_000;
+/// Points that are added to a message at once: 20 bytes each, so that it does not grow far beyond its bound.
+const SAMPLES_MAX: usize = 2_000;
 
 /// Hands out the points of a batch series by series, in arrival order each: canonical labels, id, samples.
 fn for_each_series(

@@ -4,29 +4,33 @@
 //!      ─▶ revoked: workers leave ─▶ log synced ─▶ offsets committed ─▶ let go
 //!      ─▶ every few seconds: log synced ─▶ offsets committed; topics looked for; lag told
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::Message as _;
 use rdkafka::consumer::{CommitMode, Consumer as _};
-use rdkafka::error::KafkaError as ClientError;
+use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use runtime::Causes;
 use schemas::TopicPartition;
 
 use super::config::{Delivery, TopicRule};
 use super::events::Event;
-use super::partition::{Partition, Progress, Work};
+use super::partition::{Partition, Progress, Told, Work};
 use super::start::{Start, decide};
 use super::worker::add_offset;
-use super::{Shared, ask, recover, topics};
+use super::{Shared, recover, topics};
 use crate::message::MessageDecoder;
 
 /// How long one poll waits: bounds how late a stop is noticed.
 const POLL: Duration = Duration::from_millis(50);
 /// How long one question to the brokers may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the question for the ends of a partition may take.
+const ENDS_PATIENCE: Duration = Duration::from_secs(2);
+/// How long one round of beginning partitions may take, since nothing is polled meanwhile.
+const ROUND: Duration = Duration::from_secs(5);
 /// How soon a question that failed is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
@@ -35,6 +39,9 @@ pub(super) struct Group {
     /// What the group was told last.
     committed: BTreeMap<TopicPartition, i64>,
     subscribed: BTreeSet<String>,
+    /// What is assigned and not begun, and how far it was read already by this member.
+    starting: VecDeque<(TopicPartition, Option<i64>)>,
+    start_due: Instant,
     commit_due: Instant,
     refresh_due: Instant,
 }
@@ -43,7 +50,8 @@ impl Group {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let now = Instant::now();
         let commit_due = now + shared.config.commit_every;
-        Self { shared, committed: BTreeMap::new(), subscribed: BTreeSet::new(), commit_due, refresh_due: now }
+        let (committed, subscribed, starting) = (BTreeMap::new(), BTreeSet::new(), VecDeque::new());
+        Self { shared, committed, subscribed, starting, start_due: now, commit_due, refresh_due: now }
     }
 
     /// Polls until the consumer stops, then leaves the group.
@@ -55,6 +63,10 @@ impl Group {
         while !self.shared.is_stopping() {
             self.subscribe_if_due();
             self.poll(POLL);
+            self.restart_astray();
+            if !self.starting.is_empty() && self.start_due <= Instant::now() {
+                self.start_some();
+            }
             self.tell_lag();
             if self.commit_due <= Instant::now() {
                 self.commit_due = Instant::now() + self.shared.config.commit_every;
@@ -69,7 +81,14 @@ impl Group {
         match shared.consumer.poll(patience) {
             None => {}
             Some(Ok(message)) => self.seek_back(message.topic(), message.partition(), message.offset()),
-            Some(Err(error)) => tracing::warn!(error = %Causes(&error), "kafka"),
+            Some(Err(error)) => {
+                shared.consumer.context().tell(&error);
+                if let ClientError::MessageConsumptionFatal(code) = error {
+                    for partition in shared.partitions.all() {
+                        *partition.progress.waits.lock() = Some(format!("the consumer has ended: {code}"));
+                    }
+                }
+            }
         }
         while let Some(event) = shared.consumer.context().next_event() {
             match event {
@@ -101,7 +120,9 @@ impl Group {
             match self.shared.consumer.fetch_metadata(None, PATIENCE) {
                 Ok(metadata) => metadata.topics().iter().map(|topic| topic.name().to_owned()).collect(),
                 Err(error) => {
-                    tracing::warn!(error = %Causes(&error), "topics cannot be listed; tried again");
+                    if self.shared.consumer.context().is_news(&error.to_string()) {
+                        tracing::warn!(error = %Causes(&error), "topics cannot be listed; tried again");
+                    }
                     self.refresh_due = Instant::now() + RETRY_AFTER;
                     return;
                 }
@@ -123,43 +144,128 @@ impl Group {
         }
     }
 
-    /// Begins to read partitions.
+    /// Takes partitions, and begins to read those of which the brokers tell where.
     fn assigned(&mut self, list: &TopicPartitionList) {
-        let Some(group) = self.group_offsets(list) else { return };
-        let own = self.shared.parts.sink.offsets();
-        let mut starts = TopicPartitionList::with_capacity(list.count());
-        for element in group.elements() {
-            let of = TopicPartition::new(element.topic(), element.partition());
-            let Some(rule) = topics::rule_of(&self.shared.config.topics, &of.topic) else { continue };
-            let own = own.get(&of).filter(|_| rule.delivery.stores_offsets());
-            let group = match element.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
-            };
-            let Some(ends) = self.ends_of(&of) else { return };
-            let start = decide(own, group, self.shared.config.reset, ends);
-            self.tell_start(&of, start);
-            if let Some(offset) = group {
-                self.committed.insert(of.clone(), offset);
-            }
-            let offset = start.offset().map_or(Offset::Invalid, Offset::Offset);
-            if let Err(error) = starts.add_partition_offset(&of.topic, of.partition, offset) {
-                tracing::error!(partition = %of, error = %Causes(&error), "kafka");
-            }
-            self.begin(of, rule, Progress::new(start.offset(), ends));
+        for element in list.elements() {
+            self.starting.push_back((TopicPartition::new(element.topic(), element.partition()), None));
         }
-        if let Err(error) = self.shared.consumer.incremental_assign(&starts) {
-            tracing::error!(error = %Causes(&error), "an assignment was not taken");
-        }
+        // The assignment is answered in any case: librdkafka does nothing else before.
+        self.start_some();
         self.shared.parts.metrics.rebalanced("assigned", self.shared.partitions.all().len());
     }
 
-    /// The queue is split off before anything is fetched, so that no message goes past it.
-    fn begin(&self, of: TopicPartition, rule: Arc<TopicRule>, progress: Progress) {
-        let Some(mut queue) = self.shared.consumer.split_partition_queue(&of.topic, of.partition) else {
-            tracing::error!(partition = %of, "a partition has no queue");
-            return;
+    /// Begins to read what was assigned and has not begun, one round of it. A partition whose leader is away does not keep
+    /// the others waiting.
+    fn start_some(&mut self) {
+        let mut starts = TopicPartitionList::with_capacity(self.starting.len());
+        let whole = self.find_starts(&mut starts);
+        self.start_due = Instant::now() + if whole { Duration::ZERO } else { RETRY_AFTER };
+        self.tell_untold();
+        if let Err(error) = self.shared.consumer.incremental_assign(&starts) {
+            tracing::error!(error = %Causes(&error), "an assignment was not taken");
+            for element in starts.elements() {
+                if let Some(partition) = self.shared.partitions.remove(element.topic(), element.partition()) {
+                    partition.leave();
+                    self.starting.push_back((partition.of.clone(), partition.progress.next()));
+                }
+            }
+            self.start_due = Instant::now() + RETRY_AFTER;
+        }
+    }
+
+    fn tell_untold(&self) {
+        self.shared.partitions.wait_for(self.starting.iter().map(|(of, _)| of.clone()).collect());
+    }
+
+    /// Whether nothing failed; what is left stays in `starting`.
+    fn find_starts(&mut self, starts: &mut TopicPartitionList) -> bool {
+        if self.starting.is_empty() {
+            return true;
+        }
+        let deadline = Instant::now() + ROUND;
+        let mut list = TopicPartitionList::with_capacity(self.starting.len());
+        for (of, _) in &self.starting {
+            list.add_partition(&of.topic, of.partition);
+        }
+        let group = match self.shared.consumer.committed_offsets(list, PATIENCE) {
+            Ok(group) => group,
+            Err(error) => {
+                if self.shared.consumer.context().is_news(&error.to_string()) {
+                    tracing::warn!(error = %Causes(&error), "the brokers do not tell the group's offsets; asked again");
+                }
+                return false;
+            }
         };
+        let own = self.shared.parts.sink.offsets();
+        let mut whole = true;
+        for _ in 0..self.starting.len() {
+            if Instant::now() > deadline || self.shared.is_stopping() {
+                break;
+            }
+            let Some((of, known)) = self.starting.pop_front() else { break };
+            let told = group.find_partition(&of.topic, of.partition).ok_or(ClientError::Canceled);
+            let told = told.and_then(|element| element.error().map(|()| element.offset()));
+            let own = own.get(&of).max(known);
+            if let Err(error) = told.and_then(|offset| self.start(&of, own, known, offset, starts)) {
+                if self.shared.consumer.context().is_news(&format!("{of} {error}")) {
+                    let error = Causes(&error);
+                    tracing::warn!(partition = %of, %error, "the brokers do not tell where a partition begins; asked again");
+                }
+                self.starting.push_back((of, known));
+                whole = false;
+            }
+        }
+        whole
+    }
+
+    /// Begins one partition at what is the larger of our own offset and the group's. `known`: how far it was read already.
+    fn start(
+        &mut self,
+        of: &TopicPartition,
+        own: Option<i64>,
+        known: Option<i64>,
+        group: Offset,
+        starts: &mut TopicPartitionList,
+    ) -> KafkaResult<()> {
+        // Only topics of a rule are subscribed to.
+        let Some(rule) = topics::rule_of(&self.shared.config.topics, &of.topic) else { return Ok(()) };
+        let own = if rule.delivery.stores_offsets() { own } else { known };
+        let group = match group {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        let (low, high) = self.shared.consumer.fetch_watermarks(&of.topic, of.partition, ENDS_PATIENCE)?;
+        let start = decide(own, group, self.shared.config.reset, (low, high));
+        let at = start.offset().unwrap_or(if self.shared.config.begins_at_end() { high } else { low });
+        starts.add_partition_offset(&of.topic, of.partition, Offset::Offset(at))?;
+        self.tell_start(of, start);
+        if let Some(offset) = group {
+            self.committed.insert(of.clone(), offset);
+        }
+        self.begin(of.clone(), rule, Progress::new(start.offset(), (at, high)))
+    }
+
+    /// Lets partitions go whose next message the brokers do not have, and begins them anew.
+    fn restart_astray(&mut self) {
+        for id in self.shared.partitions.take_astray() {
+            let Some(partition) = self.shared.partitions.get(id) else { continue };
+            let of = &partition.of;
+            self.shared.partitions.remove(&of.topic, of.partition);
+            partition.leave();
+            let mut list = TopicPartitionList::with_capacity(1);
+            list.add_partition(&of.topic, of.partition);
+            if let Err(error) = self.shared.consumer.incremental_unassign(&list) {
+                tracing::error!(partition = %of, error = %Causes(&error), "a partition cannot begin anew");
+            }
+            self.starting.push_back((of.clone(), partition.progress.next()));
+            self.start_due = Instant::now() + RETRY_AFTER;
+        }
+    }
+
+    /// The queue is split off before anything is fetched, so that no message goes past it.
+    fn begin(&self, of: TopicPartition, rule: Arc<TopicRule>, progress: Progress) -> KafkaResult<()> {
+        let queue = self.shared.consumer.split_partition_queue(&of.topic, of.partition);
+        let mut queue = queue.ok_or(ClientError::MessageConsumption(RDKafkaErrorCode::UnknownPartition))?;
         // What was begun before and never revoked (it cannot be) would be read twice.
         if let Some(stale) = self.shared.partitions.remove(&of.topic, of.partition) {
             stale.leave();
@@ -172,9 +278,11 @@ impl Group {
             }
         });
         let decoder = MessageDecoder::new(rule.format, self.shared.parts.schemas.clone());
-        let work = Work { queue: Some(queue), decoder, slice: Default::default(), again: None, paused: false };
+        let work =
+            Work { queue: Some(queue), decoder, slice: Default::default(), again: None, paused: false, astray: false };
         self.shared.partitions.insert(Partition::new(id, of, rule, progress, work));
         self.shared.ready.push(id);
+        Ok(())
     }
 
     fn tell_start(&self, of: &TopicPartition, start: Start) {
@@ -195,27 +303,19 @@ impl Group {
         }
     }
 
-    /// What the group has committed of partitions; `None` at a stop.
-    fn group_offsets(&self, list: &TopicPartitionList) -> Option<TopicPartitionList> {
-        ask(&self.shared, "the group's offsets", || self.shared.consumer.committed_offsets(list.clone(), PATIENCE))
-    }
-
-    /// The first offset of a partition, and the one after its last; `None` at a stop.
-    fn ends_of(&self, of: &TopicPartition) -> Option<(i64, i64)> {
-        ask(&self.shared, "the ends of a partition", || {
-            self.shared.consumer.fetch_watermarks(&of.topic, of.partition, PATIENCE)
-        })
-    }
-
     /// Lets partitions go, once what was taken of them is stored and the group knows.
     fn revoked(&mut self, list: &TopicPartitionList) {
         // Somebody else may have them already, and may have committed more than we did.
         let lost = self.shared.consumer.assignment_lost();
         let mut left = Vec::new();
+        let mut begun = TopicPartitionList::with_capacity(list.count());
         for element in list.elements() {
+            let (topic, number) = (element.topic(), element.partition());
+            self.starting.retain(|(of, _)| (&*of.topic, of.partition) != (topic, number));
             if let Some(partition) = self.shared.partitions.remove(element.topic(), element.partition()) {
                 partition.leave();
                 self.shared.parts.metrics.left(&partition);
+                begun.add_partition(topic, number);
                 left.push(partition);
             }
         }
@@ -223,10 +323,11 @@ impl Group {
         if !lost {
             self.commit(&left, CommitMode::Sync);
         }
+        self.tell_untold();
         for partition in &left {
             self.committed.remove(&partition.of);
         }
-        if let Err(error) = self.shared.consumer.incremental_unassign(list) {
+        if let Err(error) = self.shared.consumer.incremental_unassign(&begun) {
             tracing::error!(error = %Causes(&error), "a revocation was not taken");
         }
         self.shared.parts.metrics.rebalanced("revoked", self.shared.partitions.all().len());
@@ -236,12 +337,12 @@ impl Group {
     fn commit(&mut self, partitions: &[Arc<Partition>], mode: CommitMode) {
         let mut offsets = TopicPartitionList::new();
         let mut told = Vec::new();
-        for partition in partitions.iter().filter(|held| held.rule.delivery != Delivery::AtMostOnce) {
+        let is_ours =
+            |held: &&Arc<Partition>| held.rule.delivery != Delivery::AtMostOnce && !held.progress.is_burying();
+        for partition in partitions.iter().filter(is_ours) {
             let Some(next) = partition.progress.next() else { continue };
-            if self.committed.get(&partition.of) != Some(&next)
-                && add_offset(&mut offsets, &partition.of, next, &self.shared.config.node).is_ok()
-            {
-                told.push((partition.of.clone(), next));
+            if self.committed.get(&partition.of) != Some(&next) {
+                told.push((partition, next));
             }
         }
         if told.is_empty() {
@@ -251,8 +352,16 @@ impl Group {
             tracing::warn!(%error, "the log cannot be synced; the group's offsets wait");
             return;
         }
+        // The sync took its time: what tells the group by a transaction since then is not to be undone.
+        told.retain(|(partition, next)| {
+            !partition.progress.is_burying()
+                && add_offset(&mut offsets, &partition.of, *next, &self.shared.config.node).is_ok()
+        });
+        if told.is_empty() {
+            return;
+        }
         match self.shared.consumer.commit(&offsets, mode) {
-            Ok(()) => self.committed.extend(told),
+            Ok(()) => self.committed.extend(told.into_iter().map(|(partition, next)| (partition.of.clone(), next))),
             // A rebalance is under way: the partitions are revoked next, or ours again.
             Err(ClientError::ConsumerCommit(code)) => tracing::debug!(%code, "the group did not take offsets"),
             Err(error) => tracing::warn!(error = %Causes(&error), "the group did not take offsets"),
@@ -264,20 +373,22 @@ impl Group {
         for (topic, of_topic) in &statistics.topics {
             for (number, told) in &of_topic.partitions {
                 let Some(partition) = self.shared.partitions.find(topic, *number) else { continue };
-                let end = told.ls_offset.max(told.hi_offset);
-                if end >= 0 {
-                    partition.progress.ends_at(end);
-                }
+                let (high, stable) = (told.hi_offset, told.ls_offset);
+                let told = Told { high, stable, asked: told.next_offset, waiting: told.fetchq_cnt };
+                partition.progress.is_told(&told, partition.has_in_hand());
             }
         }
         let now_ms = self.shared.parts.clock.now_ms();
+        // Brokers that do not answer once are not asked for each partition.
+        let mut answer = true;
         for partition in self.shared.partitions.all() {
             // What is paused is not fetched, so librdkafka does not learn how it grows.
-            if partition.progress.waits.lock().is_some()
-                && let Ok((_, end)) =
-                    self.shared.consumer.fetch_watermarks(&partition.of.topic, partition.of.partition, RETRY_AFTER)
-            {
-                partition.progress.ends_at(end);
+            if answer && partition.progress.waits.lock().is_some() && !self.shared.is_stopping() {
+                let (topic, number) = (&partition.of.topic, partition.of.partition);
+                match self.shared.consumer.fetch_watermarks(topic, number, RETRY_AFTER) {
+                    Ok((_, end)) => partition.progress.ends_at(end),
+                    Err(_) => answer = false,
+                }
             }
             self.shared.parts.metrics.lags(&partition, now_ms);
         }
@@ -296,8 +407,15 @@ impl Group {
             tracing::warn!(error = %Causes(&error), "leaving the group failed; it will notice");
             return;
         }
+        let deadline = Instant::now() + PATIENCE;
         while !self.shared.consumer.closed() {
             self.poll(POLL);
+            if Instant::now() > deadline {
+                tracing::warn!("the brokers do not answer; the group will notice that this member is gone");
+                // To drop it would wait for them without end.
+                std::mem::forget(Arc::clone(&self.shared.consumer));
+                return;
+            }
         }
         tracing::info!(group = self.shared.config.group, "left the group");
     }

@@ -41,6 +41,8 @@ pub(super) struct Work {
     /// A message that could not be decoded for now (the registry is away): the first of the next slice.
     pub(super) again: Option<OwnedMessage>,
     pub(super) paused: bool,
+    /// The brokers do not have the next message any more, whichever that is: the partition is to begin anew.
+    pub(super) astray: bool,
 }
 
 /// What others may know of a partition.
@@ -56,6 +58,8 @@ pub(super) struct Progress {
     written_ms: AtomicI64,
     pub(super) waits: Mutex<Option<String>>,
     pub(super) halted: AtomicBool,
+    /// A transaction tells the group of an offset that is not [`Progress::next`] yet.
+    pub(super) burying: AtomicBool,
 }
 
 impl Progress {
@@ -68,6 +72,7 @@ impl Progress {
             written_ms: AtomicI64::new(0),
             waits: Mutex::default(),
             halted: AtomicBool::new(false),
+            burying: AtomicBool::new(false),
         }
     }
 
@@ -83,8 +88,23 @@ impl Progress {
         }
     }
 
+    pub(super) fn is_burying(&self) -> bool {
+        self.burying.load(Ordering::Acquire)
+    }
+
     pub(super) fn ends_at(&self, end: i64) {
         self.end.store(end, Ordering::Relaxed);
+    }
+
+    /// What librdkafka tells of the partition. The last offsets may be those of markers or of messages that were aborted,
+    /// which nobody is given: if it has asked for all there is, and neither it nor we have any in hand, we are at the end.
+    pub(super) fn is_told(&self, told: &Told, in_hand: bool) {
+        let end = told.high.max(told.stable);
+        if end < 0 {
+            return;
+        }
+        let next = self.next().filter(|_| told.asked >= end && told.waiting == 0 && !in_hand);
+        self.ends_at(next.map_or(end, |next| next.min(end)));
     }
 
     /// Messages that are not stored yet, as of the last word of the broker.
@@ -102,6 +122,17 @@ impl Progress {
         let seconds = (now_ms - written).max(0) as f64 / 1_000.0;
         Some(seconds)
     }
+}
+
+/// What the statistics of librdkafka say of a partition. Offsets are -1001 where they are not known.
+pub(super) struct Told {
+    /// The end, and the end of what is not in an open transaction.
+    pub(super) high: i64,
+    pub(super) stable: i64,
+    /// The next offset that it asks the broker for.
+    pub(super) asked: i64,
+    /// Messages that it has for us.
+    pub(super) waiting: i64,
 }
 
 /// A partition for the eyes of an operator.
@@ -134,6 +165,11 @@ impl Partition {
         self.left.load(Ordering::Acquire)
     }
 
+    /// Whether messages were taken from its queue that are not stored.
+    pub(super) fn has_in_hand(&self) -> bool {
+        self.work.try_lock().is_none_or(|work| !work.slice.is_empty() || work.again.is_some())
+    }
+
     /// Waits until no worker has it in hand; nothing more is stored of it.
     pub(super) fn leave(&self) {
         self.left.store(true, Ordering::Release);
@@ -149,6 +185,10 @@ impl Partition {
 pub(super) struct Partitions {
     by_id: Mutex<HashMap<PartitionId, Arc<Partition>>>,
     ids: AtomicU64,
+    /// Those that are to begin anew, since the brokers do not have their next message.
+    astray: Mutex<Vec<PartitionId>>,
+    /// Those that are ours, and of which the brokers do not tell where they begin.
+    untold: Mutex<Vec<TopicPartition>>,
 }
 
 impl Partitions {
@@ -175,6 +215,18 @@ impl Partitions {
         self.by_id.lock().remove(&found.id)
     }
 
+    pub(super) fn wait_for(&self, untold: Vec<TopicPartition>) {
+        *self.untold.lock() = untold;
+    }
+
+    pub(super) fn went_astray(&self, id: PartitionId) {
+        self.astray.lock().push(id);
+    }
+
+    pub(super) fn take_astray(&self) -> Vec<PartitionId> {
+        std::mem::take(&mut *self.astray.lock())
+    }
+
     pub(super) fn all(&self) -> Vec<Arc<Partition>> {
         let mut all: Vec<_> = self.by_id.lock().values().map(Arc::clone).collect();
         all.sort_by(|a, b| a.of.cmp(&b.of));
@@ -190,7 +242,18 @@ impl Partitions {
             waits: held.progress.waits.lock().clone(),
             halted: held.progress.halted.load(Ordering::Relaxed),
         };
-        self.all().into_iter().map(status).collect()
+        let untold = |of: &TopicPartition| PartitionStatus {
+            of: of.clone(),
+            next: None,
+            lag: 0,
+            lag_seconds: None,
+            waits: Some("the brokers do not tell where it begins".to_owned()),
+            halted: false,
+        };
+        let untold: Vec<_> = self.untold.lock().iter().map(untold).collect();
+        let mut all: Vec<_> = self.all().into_iter().map(status).chain(untold).collect();
+        all.sort_by(|a, b| a.of.cmp(&b.of));
+        all
     }
 }
 
@@ -208,5 +271,21 @@ mod tests {
         progress.stored(100, Some(9_500));
         assert_eq!((progress.lag(), progress.lag_seconds(20_000)), (0, Some(0.0)));
         assert_eq!(Progress::new(None, (7, 7)).lag(), 0);
+    }
+
+    #[test]
+    fn markers_of_transactions_at_the_end_are_no_lag() {
+        let progress = Progress::new(Some(40), (10, 50));
+        let told = |waiting| Told { high: 52, stable: 52, asked: 52, waiting };
+        progress.is_told(&told(3), false);
+        assert_eq!(progress.lag(), 12);
+        progress.stored(50, Some(1));
+        progress.is_told(&told(0), true);
+        assert_eq!(progress.lag(), 2, "one is in hand");
+        progress.stored(51, Some(1));
+        progress.is_told(&told(0), false);
+        assert_eq!((progress.lag(), progress.lag_seconds(9_999)), (0, Some(0.0)));
+        progress.is_told(&Told { high: 60, stable: 52, asked: 52, waiting: 0 }, false);
+        assert_eq!(progress.lag(), 9, "a transaction is open");
     }
 }

@@ -154,6 +154,7 @@ fn consumer_at(shared: &Shared, of: &TopicPartition, offset: i64) -> KafkaResult
     let mut config = client::consumer(&shared.config);
     // It reads by offset, and is no member of the group.
     config.remove("group.instance.id").set("enable.partition.eof", "true");
+    config.set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer<Context> = config.create_with_context(Context::default())?;
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&of.topic, of.partition, Offset::Offset(offset))?;

@@ -8,16 +8,18 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientConfig, Message as _};
 use thiserror::Error;
 
 use super::client;
-use super::dead_letters::{dead_letter_topic, is_dead_letter_topic};
+use super::dead_letters::{MESSAGE_BYTES_MAX, dead_letter_topic, is_dead_letter_topic};
 
 /// How long one answer of the brokers may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,8 +28,30 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// Messages sent before the offsets follow.
 const AT_ONCE: u64 = 1_000;
 
+type Producer = ThreadedProducer<Acks>;
+
+/// Counts the letters that the brokers did not keep, with the first reason.
+#[derive(Default)]
+struct Acks {
+    refused: Mutex<(u64, Option<String>)>,
+}
+
+impl ClientContext for Acks {}
+
+impl ProducerContext for Acks {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): Self::DeliveryOpaque) {
+        if let Err((error, _)) = result {
+            let mut refused = self.refused.lock();
+            refused.0 += 1;
+            refused.1.get_or_insert_with(|| error.to_string());
+        }
+    }
+}
+
 /// What to replay.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Replay {
     pub brokers: String,
     /// Options of librdkafka.
@@ -44,6 +68,13 @@ pub struct Replay {
     pub dry_run: bool,
 }
 
+/// Without the values of options, which may be secrets.
+impl std::fmt::Debug for Replay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replay").field("topic", &self.topic).field("to", &self.to).finish_non_exhaustive()
+    }
+}
+
 /// What a replay did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Replayed {
@@ -58,6 +89,8 @@ pub enum ReplayError {
     IsDeadLetters(String),
     #[error("the topic {0} does not exist: nothing has gone to the dead letters")]
     NoTopic(String),
+    #[error("the brokers did not keep {letters} letters ({first}); they are sent again by the next replay")]
+    NotKept { letters: u64, first: String },
     #[error("the brokers sent nothing for {} s, and {left} letters are left", SILENCE.as_secs())]
     Silence { left: i64 },
 }
@@ -86,9 +119,28 @@ pub fn replay(replay: &Replay, mut progress: impl FnMut(u64, u64)) -> Result<Rep
     if replay.dry_run {
         return Ok(Replayed { messages: all });
     }
-    let producer: ThreadedProducer<DefaultProducerContext> =
-        client::producer(&replay.brokers, &replay.client).create().context("making a producer")?;
+    let producer: Producer = client::producer(&replay.brokers, &replay.client)
+        .set("message.max.bytes", MESSAGE_BYTES_MAX)
+        .create_with_context(Acks::default())
+        .context("making a producer")?;
     assign(&consumer, &left)?;
+    let read = pass_on(replay, &consumer, &producer, &mut left, all, &mut done, &mut progress);
+    // What was sent before something failed is not to be sent again.
+    settle(&producer, &consumer, &left)?;
+    progress(done.messages, all);
+    read.map(|()| done)
+}
+
+/// Sends letters until none are left, or as many as were asked for.
+fn pass_on(
+    replay: &Replay,
+    consumer: &BaseConsumer,
+    producer: &Producer,
+    left: &mut [Span],
+    all: u64,
+    done: &mut Replayed,
+    progress: &mut impl FnMut(u64, u64),
+) -> Result<(), ReplayError> {
     let mut heard = Instant::now();
     while done.messages < all && left.iter().any(|span| span.start < span.end) {
         match consumer.poll(Duration::from_millis(200)) {
@@ -96,6 +148,10 @@ pub fn replay(replay: &Replay, mut progress: impl FnMut(u64, u64)) -> Result<Rep
                 return Err(ReplayError::Silence { left: left.iter().map(|span| span.end - span.start).sum() });
             }
             None => {}
+            // Offsets at the end may be those of markers, or of letters that were aborted: nobody is given them.
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                left.iter_mut().filter(|span| span.partition == partition).for_each(|span| span.start = span.end);
+            }
             Some(Err(error)) => return Err(ReplayError::Client { context: "reading dead letters", source: error }),
             Some(Ok(letter)) => {
                 heard = Instant::now();
@@ -104,21 +160,17 @@ pub fn replay(replay: &Replay, mut progress: impl FnMut(u64, u64)) -> Result<Rep
                     span.start = span.end;
                     continue;
                 }
-                send(&producer, replay, &letter)?;
+                send(producer, replay, &letter)?;
                 span.start = letter.offset() + 1;
                 done.messages += 1;
                 if done.messages % AT_ONCE == 0 {
-                    settle(&producer, &consumer, &left)?;
+                    settle(producer, consumer, left)?;
                     progress(done.messages, all);
                 }
             }
         }
-        // Markers of transactions take offsets too: the position says when only such are left.
-        advance_past_markers(&consumer, &mut left)?;
     }
-    settle(&producer, &consumer, &left)?;
-    progress(done.messages, all);
-    Ok(done)
+    Ok(())
 }
 
 /// Letters of a partition: offsets `[start, end)`.
@@ -135,6 +187,7 @@ fn consumer_config(replay: &Replay) -> ClientConfig {
         .set("group.id", &replay.group)
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest");
     config
 }
@@ -169,25 +222,7 @@ fn assign(consumer: &BaseConsumer, spans: &[Span]) -> Result<(), ReplayError> {
     consumer.assign(&list).context("assigning")
 }
 
-fn advance_past_markers(consumer: &BaseConsumer, spans: &mut [Span]) -> Result<(), ReplayError> {
-    let positions = consumer.position().context("asking for the position")?;
-    for element in positions.elements() {
-        if let Offset::Offset(position) = element.offset()
-            && let Some(span) = spans.iter_mut().find(|span| span.partition == element.partition())
-            && position + 1 >= span.end
-        {
-            // The last offset of a transaction is its marker, which no consumer is given.
-            span.start = span.end;
-        }
-    }
-    Ok(())
-}
-
-fn send(
-    producer: &ThreadedProducer<DefaultProducerContext>,
-    replay: &Replay,
-    letter: &BorrowedMessage<'_>,
-) -> Result<(), ReplayError> {
+fn send(producer: &Producer, replay: &Replay, letter: &BorrowedMessage<'_>) -> Result<(), ReplayError> {
     let (topic, headers) = original(letter);
     let topic = replay.to.as_deref().or(topic.as_deref()).unwrap_or(&replay.topic).to_owned();
     loop {
@@ -225,12 +260,11 @@ fn original(letter: &BorrowedMessage<'_>) -> (Option<String>, OwnedHeaders) {
 }
 
 /// Waits until what was sent is kept, then remembers how far that is.
-fn settle(
-    producer: &ThreadedProducer<DefaultProducerContext>,
-    consumer: &BaseConsumer,
-    spans: &[Span],
-) -> Result<(), ReplayError> {
+fn settle(producer: &Producer, consumer: &BaseConsumer, spans: &[Span]) -> Result<(), ReplayError> {
     producer.flush(PATIENCE).context("waiting for the brokers to keep what was sent")?;
+    if let (letters, Some(first)) = producer.context().refused.lock().clone() {
+        return Err(ReplayError::NotKept { letters, first });
+    }
     let mut list = TopicPartitionList::new();
     for span in spans {
         list.add_partition_offset(&span.topic, span.partition, Offset::Offset(span.start)).context("committing")?;

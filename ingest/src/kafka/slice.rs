@@ -45,6 +45,12 @@ pub(super) struct Slice {
     pub(super) points: u64,
     /// What the rules at the intake did to the batch, once they have seen it.
     pub(super) controlled: Option<Controlled>,
+    /// Its points are stored; its dead letters may not be yet.
+    pub(super) appended: bool,
+    /// A try to send its dead letters failed, and may have succeeded all the same.
+    pub(super) unsure: bool,
+    /// Dead letters that are sent, and no longer in `dead`.
+    pub(super) buried: u64,
     bytes: usize,
 }
 

@@ -7,7 +7,7 @@ use super::config::Reset;
 /// Where reading begins, and what is to be said of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Start {
-    /// Nobody has read it: where `auto.offset.reset` says.
+    /// Nobody has read it: at its beginning, or at its end if `auto.offset.reset` says so.
     New,
     At(i64),
     /// The broker has dropped messages that nobody has read.

@@ -4,13 +4,16 @@
 //! dead letters ─▶ next
 //!
 //! A slice that cannot be stored for now stays in hand, and its partition is paused: librdkafka drops what it has fetched,
-//! and fetches it again when the partition goes on.
+//! and fetches it again when the partition goes on. What of it is done (its points, its dead letters) is not done again.
+//! Memory for points is lent to a partition as long as it has a slice: partitions may be thousands, workers are few.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rdkafka::Message as _;
 use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use runtime::{Causes, crash_point};
 use schemas::{Offsets, PointBatch, TopicPartition};
@@ -24,8 +27,8 @@ use crate::intake::SinkError;
 
 /// How soon what is away is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// How soon a partition is looked at again that another worker has in hand.
-const BUSY_AFTER: Duration = Duration::from_millis(1);
+/// How long one question to the brokers may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What to do with a partition next.
 enum Next {
@@ -52,36 +55,67 @@ enum Filled {
 
 /// Runs until the queue of ready partitions is closed.
 pub(super) fn run(shared: &Shared) {
+    let mut spare = PointBatch::new();
     while let Some(id) = shared.ready.pop() {
-        let Some(partition) = shared.partitions.get(id) else { continue };
-        match step(shared, &partition) {
-            Next::Idle => {}
-            Next::More => shared.ready.push(id),
-            Next::Later(wait) => shared.ready.push_after(id, wait),
+        if let Some(partition) = shared.partitions.get(id) {
+            let looked = catch_unwind(AssertUnwindSafe(|| look(shared, &partition, &mut spare)));
+            match looked.unwrap_or_else(|_| give_up(shared, &partition)) {
+                Next::Idle => {}
+                Next::More => shared.ready.push(id),
+                Next::Later(wait) => shared.ready.push_after(id, wait),
+            }
         }
+        shared.ready.done(id);
     }
 }
 
-/// Fills one slice and stores it.
-fn step(shared: &Shared, partition: &Partition) -> Next {
-    let Some(mut work) = partition.work.try_lock() else { return Next::Later(BUSY_AFTER) };
+/// Lends the partition `spare` for its points.
+fn look(shared: &Shared, partition: &Partition, spare: &mut PointBatch) -> Next {
+    // Nobody else locks it but who takes it away from us.
+    let Some(mut work) = partition.work.try_lock() else { return Next::Idle };
     if partition.is_left() || partition.progress.halted.load(Ordering::Relaxed) {
         return Next::Idle;
     }
+    if work.slice.is_empty() {
+        std::mem::swap(&mut work.slice.batch, spare);
+    }
+    let next = step(shared, partition, &mut work);
+    if work.slice.is_empty() {
+        *spare = std::mem::take(&mut work.slice.batch);
+    }
+    next
+}
+
+/// A defect costs its partition only.
+fn give_up(shared: &Shared, partition: &Partition) -> Next {
+    if let Some(mut work) = partition.work.try_lock() {
+        let after = partition.progress.next();
+        let why = format!("a defect of thermocline: reading on from {after:?} panicked, and its log says where");
+        halt(shared, partition, &mut work, why);
+    }
+    Next::Idle
+}
+
+/// Fills one slice and stores it.
+fn step(shared: &Shared, partition: &Partition, work: &mut Work) -> Next {
     // What is in hand from the last time goes first.
-    let filled = if work.slice.is_empty() { fill(shared, partition, &mut work) } else { Filled::Full };
+    let filled = if work.slice.is_empty() { fill(shared, partition, work) } else { Filled::Full };
     if !work.slice.is_empty() {
         if let Err(wait) = store(shared, partition, &mut work.slice) {
-            return hold(shared, partition, &mut work, wait);
+            return hold(shared, partition, work, wait);
         }
         work.slice.clear();
     }
+    if work.astray {
+        shared.partitions.went_astray(partition.id);
+        return release(shared, partition, work, Next::Idle);
+    }
     match filled {
-        Filled::Drained => release(shared, partition, &mut work, Next::Idle),
-        Filled::Full => release(shared, partition, &mut work, Next::More),
-        Filled::Wait(wait) => hold(shared, partition, &mut work, wait),
+        Filled::Drained => release(shared, partition, work, Next::Idle),
+        Filled::Full => release(shared, partition, work, Next::More),
+        Filled::Wait(wait) => hold(shared, partition, work, wait),
         Filled::Halted(why) => {
-            halt(shared, partition, &mut work, why);
+            halt(shared, partition, work, why);
             Next::Idle
         }
     }
@@ -91,7 +125,7 @@ fn fill(shared: &Shared, partition: &Partition, work: &mut Work) -> Filled {
     let parts = &shared.parts;
     let scope = Scope { now_ms: parts.clock.now_ms(), window: parts.sink.intake_window(), limits: &parts.limits };
     let on_error = partition.rule.on_error;
-    let Work { queue: Some(queue), decoder, slice, again, .. } = work else { return Filled::Drained };
+    let Work { queue: Some(queue), decoder, slice, again, astray, .. } = work else { return Filled::Drained };
     if let Some(message) = again.take() {
         match slice.take(&message, decoder, scope, on_error) {
             Taken::In => {}
@@ -99,15 +133,24 @@ fn fill(shared: &Shared, partition: &Partition, work: &mut Work) -> Filled {
                 *again = Some(message);
                 return Filled::Wait(Wait { why, retry_after: RETRY_AFTER });
             }
-            Taken::Halt { why } => return Filled::Halted(why),
+            Taken::Halt { why } => {
+                *again = Some(message);
+                return Filled::Halted(why);
+            }
         }
     }
     while !slice.is_full() {
         let message = match queue.poll(Duration::ZERO) {
             None => return Filled::Drained,
             Some(Ok(message)) => message,
+            Some(Err(KafkaError::MessageConsumption(
+                RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::LogTruncation,
+            ))) => {
+                *astray = true;
+                return Filled::Drained;
+            }
             Some(Err(error)) => {
-                tracing::warn!(partition = %partition.of, error = %Causes(&error), "kafka");
+                shared.consumer.context().tell(&error);
                 continue;
             }
         };
@@ -121,7 +164,11 @@ fn fill(shared: &Shared, partition: &Partition, work: &mut Work) -> Filled {
                 *again = Some(message.detach());
                 return Filled::Wait(Wait { why, retry_after: RETRY_AFTER });
             }
-            Taken::Halt { why } => return Filled::Halted(why),
+            // Should the messages before it have to wait, it is looked at again.
+            Taken::Halt { why } => {
+                *again = Some(message.detach());
+                return Filled::Halted(why);
+            }
         }
     }
     Filled::Full
@@ -133,21 +180,28 @@ fn store(shared: &Shared, partition: &Partition, slice: &mut Slice) -> Result<()
     if slice.controlled.is_none() {
         slice.controlled = Some(shared.parts.controls.apply(&mut slice.batch));
     }
-    let delivery = partition.rule.delivery;
-    if delivery == Delivery::AtMostOnce {
-        commit(shared, &partition.of, next)?;
+    if !slice.appended {
+        if partition.rule.delivery == Delivery::AtMostOnce {
+            commit(shared, &partition.of, next)?;
+        }
+        append(shared, partition, &slice.batch, slice.first_dead().unwrap_or(next))?;
+        slice.appended = true;
+        crash_point("kafka.slice.stored");
     }
-    append(shared, partition, &slice.batch, slice.first_dead().unwrap_or(next))?;
-    crash_point("kafka.slice.stored");
     if !slice.dead.is_empty() {
         bury(shared, partition, slice, next)?;
+        crash_point("kafka.dead_letters.sent");
+    }
+    if slice.buried > 0 {
+        append(shared, partition, &PointBatch::new(), next)?;
     }
     partition.progress.stored(next, slice.written_ms);
+    partition.progress.burying.store(false, Ordering::Release);
     if let Some(controlled) = &slice.controlled {
         controlled.count();
     }
     let metrics = &shared.parts.metrics;
-    metrics.stored(partition, slice.messages, slice.dead.len() as u64, slice.skipped, slice.points);
+    metrics.stored(partition, slice.messages, slice.buried, slice.skipped, slice.points);
     metrics.rejected(partition, &slice.rejections, slice.dropped);
     Ok(())
 }
@@ -166,8 +220,8 @@ fn append(shared: &Shared, partition: &Partition, batch: &PointBatch, next: i64)
     Ok(())
 }
 
-/// Copies the dead letters of a slice whose points are stored, and passes over them.
-fn bury(shared: &Shared, partition: &Partition, slice: &Slice, next: i64) -> Result<(), Wait> {
+/// Copies the dead letters of a slice whose points are stored, and lets the group pass over them.
+fn bury(shared: &Shared, partition: &Partition, slice: &mut Slice, next: i64) -> Result<(), Wait> {
     // The group's offset may pass what survives anything only.
     shared.parts.sink.sync().map_err(wait)?;
     let offsets = one_offset(&partition.of, next, &shared.config.node).map_err(|error| broker(&error))?;
@@ -175,10 +229,31 @@ fn bury(shared: &Shared, partition: &Partition, slice: &Slice, next: i64) -> Res
         .consumer
         .group_metadata()
         .ok_or_else(|| Wait { why: "the group is not joined yet".to_owned(), retry_after: RETRY_AFTER })?;
-    let sent = shared.dead_letters.send(&partition.of, &slice.dead, &offsets, &group);
-    sent.map_err(|error| broker(&error))?;
-    crash_point("kafka.dead_letters.sent");
-    append(shared, partition, &PointBatch::new(), next)
+    // An older offset that is told to the group from now on would undo this one.
+    partition.progress.burying.store(true, Ordering::Release);
+    // With at_most_once the group has passed them before they are sent.
+    let in_doubt = slice.unsure && partition.rule.delivery != Delivery::AtMostOnce;
+    if !(in_doubt && is_passed(shared, &partition.of, next)?) {
+        slice.unsure = true;
+        let sent = shared.dead_letters.send(&partition.of, &slice.dead, &offsets, &group);
+        sent.map_err(|error| broker(&error))?;
+    }
+    slice.buried = std::mem::take(&mut slice.dead).len() as u64;
+    Ok(())
+}
+
+/// Whether a transaction of which we heard no end has passed the dead letters before `next`.
+fn is_passed(shared: &Shared, of: &TopicPartition, next: i64) -> Result<bool, Wait> {
+    shared.dead_letters.end_of_doubt().map_err(|error| broker(&error))?;
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition(&of.topic, of.partition);
+    let told = shared.consumer.committed_offsets(list, PATIENCE).map_err(|error| broker(&error))?;
+    let told = told.find_partition(&of.topic, of.partition).map(|element| (element.error(), element.offset()));
+    match told {
+        Some((Err(error), _)) => Err(broker(&error)),
+        Some((Ok(()), Offset::Offset(offset))) => Ok(offset >= next),
+        Some((Ok(()), _)) | None => Ok(false),
+    }
 }
 
 /// Tells the group of one partition's offset, and waits for the answer.
@@ -212,7 +287,7 @@ fn wait(error: SinkError) -> Wait {
     }
 }
 
-fn broker(error: &rdkafka::error::KafkaError) -> Wait {
+fn broker(error: &KafkaError) -> Wait {
     Wait { why: format!("kafka: {}", Causes(error)), retry_after: RETRY_AFTER }
 }
 

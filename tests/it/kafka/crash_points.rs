@@ -63,7 +63,9 @@ async fn wait_until_read(kafka: &Kafka, server: &Server) -> anyhow::Result<()> {
     wait_until(|| async {
         let status = server.get_json("/api/v1/kafka").await?;
         let partitions = status["partitions"].as_array().context("partitions")?;
-        let of = |partition: &serde_json::Value| Some((partition["partition"].as_i64()?, partition["next_offset"].as_i64()?));
+        let of = |partition: &serde_json::Value| {
+            Some((partition["partition"].as_i64()?, partition["next_offset"].as_i64()?))
+        };
         let read: Vec<_> = partitions.iter().filter_map(of).collect();
         Ok(ends.iter().all(|(partition, end)| read.contains(&(i64::from(*partition), *end))))
     })

@@ -145,7 +145,8 @@ impl Run {
         for topic in self.traffic.topics() {
             let (ends, committed) = (self.kafka.ends(topic).await?, self.kafka.committed(GROUP, topic).await?);
             for (partition, end) in ends.into_iter().filter(|(_, end)| *end > 0) {
-                let of = committed.get(&partition).with_context(|| format!("{topic}/{partition} was never committed"))?;
+                let of =
+                    committed.get(&partition).with_context(|| format!("{topic}/{partition} was never committed"))?;
                 let is_ours = ["first", "second"].contains(&of.metadata.as_str());
                 ensure!(of.offset == end && is_ours, "{topic}/{partition} ends at {end}: {of:?}");
             }
