@@ -36,6 +36,7 @@ async fn wait_until_ready(api: &Api) -> anyhow::Result<()> {
 
 /// A server whose data directory lies on a small disk, and what it was started with; `None`, and a loud line, where none can be
 /// mounted.
+#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 async fn on_small_disk() -> anyhow::Result<Option<(Server, ServerOptions, SmallDisk)>> {
     let mut server = Server::start().await?;
     let program = program()?;

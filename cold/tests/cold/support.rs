@@ -162,6 +162,7 @@ pub(crate) async fn archive_over(
         if base.is_shared() { writer.over(base).await? } else { (writer, futures::future::ready(()).boxed()) };
     let mut told = told.to_vec();
     in_archive_order(&mut told);
+    #[expect(clippy::result_large_err, reason = "as everywhere in the crate; once an hour")]
     let writing = tokio::task::spawn_blocking(move || -> Result<HourWriter, ColdError> {
         for series in &told {
             writer.push(&ArchivedSeries { series_id: series.id(), labels: &series.labels }, &series.points)?;

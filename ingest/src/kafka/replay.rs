@@ -163,7 +163,7 @@ fn pass_on(
                 send(producer, replay, &letter)?;
                 span.start = letter.offset() + 1;
                 done.messages += 1;
-                if done.messages % AT_ONCE == 0 {
+                if done.messages.is_multiple_of(AT_ONCE) {
                     settle(producer, consumer, left)?;
                     progress(done.messages, all);
                 }

@@ -17,7 +17,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The API answers with exactly these points: of each series, all its points and no others in their time.
 pub(super) async fn by_api(api: &Api, load: &[Series]) -> anyhow::Result<()> {
-    by_apis(&[api.clone()], load).await
+    by_apis(std::slice::from_ref(api), load).await
 }
 
 /// As [`by_api`], of several members of a group: each has what it has read, and together they have everything.
