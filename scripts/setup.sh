@@ -13,6 +13,8 @@ needed=()
 have_libclang || needed+=(libclang-dev)
 command -v c++ >/dev/null || needed+=(g++)
 command -v make >/dev/null || needed+=(make)
+# OpenSSL, which librdkafka brings, is configured by Perl with its standard modules.
+perl -MIPC::Cmd -MFindBin -e1 2>/dev/null || needed+=(perl)
 command -v curl >/dev/null || needed+=(curl)
 # What tests against a real Kafka need: without it they are skipped, except with CI=true.
 wanted=()
