@@ -13,6 +13,7 @@
 //! Random choices come from one seed (`TEST_SEED`); which thread the kill meets is the machine's choice.
 
 mod archive;
+mod founding;
 mod ledger;
 mod load;
 mod rounds;
@@ -242,8 +243,9 @@ fn options(jobs: Jobs, point: Option<String>) -> ServerOptions {
 
 #[test]
 fn every_crash_point_of_the_source_has_a_round() -> anyhow::Result<()> {
-    let planned: std::collections::BTreeSet<String> =
+    let mut planned: std::collections::BTreeSet<String> =
         rounds::all(&mut StdRng::seed_from_u64(1)).iter().filter_map(|round| round.kill.name()).collect();
+    planned.extend(founding::POINTS.map(str::to_owned));
     let source = rounds::crash_points_of_the_source()?;
     ensure!(planned == source, "without a round: {:?}", source.symmetric_difference(&planned).collect::<Vec<_>>());
     Ok(())
