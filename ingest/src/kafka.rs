@@ -30,11 +30,10 @@ mod topics;
 mod worker;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use runtime::{Causes, Clock};
 use schemas::reject::Appended;
 use schemas::{Offsets, PointBatch};
@@ -47,7 +46,7 @@ pub use metrics::KafkaMetrics;
 pub use partition::PartitionStatus;
 pub use recover::Recover;
 
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use self::dead_letters::DeadLetters;
 use self::events::Context;
@@ -119,13 +118,35 @@ struct Shared {
     ready: Ready,
     dead_letters: DeadLetters,
     consumer: Arc<Consumer>,
-    stopping: AtomicBool,
+    stopping: Stopping,
 }
 
 impl Shared {
     fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        *self.stopping.asked.lock()
     }
+
+    /// Waits before something is tried again, or until the stop.
+    fn pause(&self, wait: Duration) {
+        let mut asked = self.stopping.asked.lock();
+        if !*asked {
+            self.stopping.changed.wait_for(&mut asked, wait);
+        }
+    }
+
+    /// Tells what cannot be done for now, unless the same was told lately.
+    fn tell_wait(&self, what: &str, why: &str) {
+        if self.consumer.context().is_news(&format!("{what} {why}")) {
+            tracing::warn!(what, why, "it is tried again");
+        }
+    }
+}
+
+/// Whether the threads are to end.
+#[derive(Debug, Default)]
+struct Stopping {
+    asked: Mutex<bool>,
+    changed: Condvar,
 }
 
 /// Asks the brokers until they answer; `None` at a stop.
@@ -133,9 +154,9 @@ fn ask<T>(shared: &Shared, what: &str, question: impl Fn() -> Result<T, rdkafka:
     while !shared.is_stopping() {
         match question() {
             Ok(answer) => return Some(answer),
-            Err(error) => tracing::warn!(error = %Causes(&error), "the brokers do not tell {what}; asked again"),
+            Err(error) => shared.tell_wait(what, &Causes(&error).to_string()),
         }
-        std::thread::sleep(RETRY_AFTER);
+        shared.pause(RETRY_AFTER);
     }
     None
 }
@@ -167,7 +188,7 @@ impl Kafka {
             ready: Ready::default(),
             dead_letters,
             consumer: Arc::new(consumer),
-            stopping: AtomicBool::new(false),
+            stopping: Stopping::default(),
         });
         let kafka = Self { shared: Arc::clone(&shared), threads: Mutex::default() };
         let group = Group::new(Arc::clone(&shared));
@@ -192,7 +213,8 @@ impl Kafka {
 
     /// Stores what is in hand, commits, leaves the group, and ends the threads. Blocks.
     pub fn stop(&self) {
-        self.shared.stopping.store(true, Ordering::Release);
+        *self.shared.stopping.asked.lock() = true;
+        self.shared.stopping.changed.notify_all();
         for thread in self.threads.lock().drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a Kafka thread panicked");

@@ -57,8 +57,14 @@ impl Group {
     /// Polls until the consumer stops, then leaves the group.
     pub(super) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        if let Some(from) = &shared.parts.recover {
-            recover::run(&shared, from);
+        if let Some(from) = &shared.parts.recover
+            && !recover::run(&shared, from)
+        {
+            // Behind what was not read again, our own offsets would pass it over for ever.
+            while !shared.is_stopping() {
+                shared.tell_wait("joining the group", "not everything was read again, the log says why: restart");
+                shared.pause(RETRY_AFTER);
+            }
         }
         while !self.shared.is_stopping() {
             self.subscribe_if_due();

@@ -70,7 +70,9 @@ struct Range {
 
 /// Reads everything again. `false` if it was told to stop.
 pub(super) fn run(shared: &Shared, recover: &Recover) -> bool {
-    let Some(ranges) = ask(shared, "what there is to read again", || plan(shared, recover)) else { return false };
+    let Some(ranges) = ask(shared, "asking what there is to read again", || plan(shared, recover)) else {
+        return false;
+    };
     let messages: i64 = ranges.iter().map(|range| range.end - range.start).sum();
     tracing::info!(partitions = ranges.len(), messages, "reading again what the lost disk had and the archive has not");
     let queue = Mutex::new(VecDeque::from(ranges));
@@ -173,7 +175,7 @@ struct Reading {
 
 /// `false` if it was told to stop.
 fn read_again(shared: &Shared, recover: &Recover, range: &Range) -> bool {
-    let consumer = ask(shared, "a partition that is to be read again", || consumer_at(shared, &range.of, range.start));
+    let consumer = ask(shared, "opening a partition to read it again", || consumer_at(shared, &range.of, range.start));
     let Some(consumer) = consumer else { return false };
     let decoder = MessageDecoder::new(range.rule.format, shared.parts.schemas.clone());
     let (batch, scratch) = (PointBatch::new(), PointBatch::new());
@@ -220,8 +222,8 @@ fn take(
             // It is a dead letter already, or was passed over.
             Err(MessageError::Poison { .. }) => return true,
             Err(MessageError::Unavailable { why, .. }) => {
-                tracing::warn!(partition = %of, why, "reading again waits");
-                std::thread::sleep(RETRY_AFTER);
+                shared.tell_wait(&format!("reading {of} again"), &why);
+                shared.pause(RETRY_AFTER);
             }
         }
     }
@@ -256,8 +258,8 @@ fn store(shared: &Shared, range: &Range, reading: &mut Reading) -> bool {
                 return true;
             }
             Err(SinkError::Busy { why, retry_after } | SinkError::Unwritable { why, retry_after }) => {
-                tracing::warn!(partition = %range.of, why, "reading again waits");
-                std::thread::sleep(retry_after.min(RETRY_AFTER));
+                shared.tell_wait(&format!("reading {} again", range.of), &why);
+                shared.pause(retry_after.min(RETRY_AFTER));
             }
         }
     }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use rdkafka::Message as _;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::OwnedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use runtime::{Causes, crash_point};
 use schemas::{Offsets, PointBatch, TopicPartition};
@@ -127,16 +128,9 @@ fn fill(shared: &Shared, partition: &Partition, work: &mut Work) -> Filled {
     let on_error = partition.rule.on_error;
     let Work { queue: Some(queue), decoder, slice, again, astray, .. } = work else { return Filled::Drained };
     if let Some(message) = again.take() {
-        match slice.take(&message, decoder, scope, on_error) {
-            Taken::In => {}
-            Taken::Unavailable { why } => {
-                *again = Some(message);
-                return Filled::Wait(Wait { why, retry_after: RETRY_AFTER });
-            }
-            Taken::Halt { why } => {
-                *again = Some(message);
-                return Filled::Halted(why);
-            }
+        let taken = slice.take(&message, decoder, scope, on_error);
+        if let Some(ended) = ended(taken, again, || message) {
+            return ended;
         }
     }
     while !slice.is_full() {
@@ -158,20 +152,24 @@ fn fill(shared: &Shared, partition: &Partition, work: &mut Work) -> Filled {
         if slice.next.or(partition.progress.next()).is_some_and(|next| message.offset() < next) {
             continue;
         }
-        match slice.take(&message, decoder, scope, on_error) {
-            Taken::In => {}
-            Taken::Unavailable { why } => {
-                *again = Some(message.detach());
-                return Filled::Wait(Wait { why, retry_after: RETRY_AFTER });
-            }
-            // Should the messages before it have to wait, it is looked at again.
-            Taken::Halt { why } => {
-                *again = Some(message.detach());
-                return Filled::Halted(why);
-            }
+        let taken = slice.take(&message, decoder, scope, on_error);
+        if let Some(ended) = ended(taken, again, || message.detach()) {
+            return ended;
         }
     }
     Filled::Full
+}
+
+/// How a slice ends at a message that was not taken, which is then looked at again: once what it needs is there, or, at a
+/// halt, should the messages before it have to wait.
+fn ended(taken: Taken, again: &mut Option<OwnedMessage>, message: impl FnOnce() -> OwnedMessage) -> Option<Filled> {
+    let ended = match taken {
+        Taken::In => return None,
+        Taken::Unavailable { why } => Filled::Wait(Wait { why, retry_after: RETRY_AFTER }),
+        Taken::Halt { why } => Filled::Halted(why),
+    };
+    *again = Some(message());
+    Some(ended)
 }
 
 /// Stores a slice as its delivery level says.

@@ -133,7 +133,8 @@ impl Producer {
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => message = back,
                 Err((error, _)) => return Err(error).context("producing a message"),
             }
-            std::thread::sleep(Duration::from_millis(5));
+            // Until an ack makes room.
+            self.producer.poll(Duration::from_millis(5));
         }
     }
 
