@@ -54,7 +54,7 @@ impl PackedHour {
             return;
         }
         let mut chunk = Vec::new();
-        self.encoder.encode(&points.timestamps, &points.values, &mut chunk);
+        self.encoder.encode_points(points, 0..points.len(), &mut chunk);
         self.chunks.insert(address, chunk);
     }
 

@@ -6,9 +6,11 @@
 //! points of an accepted batch are told by index.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
+use schemas::histogram::Histogram;
 use schemas::reject::Appended;
 use schemas::{Day, PointBatch, RejectReason, RetentionClass, SeriesAddress, Sid, TimestampMs, log_record};
 
@@ -82,7 +84,7 @@ impl Core {
 
     fn commit(&self, accepted: &Accepted, offsets: &SourceOffsets) -> Result<(), AppendError> {
         let mut record = Vec::new();
-        log_record::encode(&accepted.sids, &accepted.timestamps, &accepted.values, &mut record);
+        log_record::encode(&accepted.sids, &accepted.timestamps, &accepted.values, &accepted.histograms, &mut record);
         self.commit_record(record, accepted.head_batch(), offsets.clone())
     }
 
@@ -120,6 +122,8 @@ struct Accepted {
     sids: Vec<Sid>,
     timestamps: Vec<i64>,
     values: Vec<f64>,
+    /// Of each value that stands for a native histogram, in order.
+    histograms: Vec<Arc<Histogram>>,
     rejected: Vec<(u32, RejectReason)>,
 }
 
@@ -138,8 +142,10 @@ impl Accepted {
             }));
         }
         let mut floors = Floors { view, last: None };
+        let mut histograms = batch.histograms().iter().peekable();
         let points = batch.series_of().iter().zip(batch.timestamps()).zip(batch.values());
         for (at, ((&series, &timestamp), &value)) in points.enumerate() {
+            let histogram = histograms.next_if(|(point, _)| *point as usize == at);
             // Points of refused series are told by series.
             let Some(entry) = entries[series as usize] else { continue };
             let address = out.addresses[entry as usize];
@@ -151,6 +157,7 @@ impl Accepted {
             out.sids.push(address.sid);
             out.timestamps.push(timestamp);
             out.values.push(value);
+            out.histograms.extend(histogram.map(|(_, histogram)| Arc::clone(histogram)));
         }
         out
     }
@@ -160,6 +167,7 @@ impl Accepted {
         HeadBatch::new(
             self.addresses.clone(),
             columns.map(|((&series, &timestamp), &value)| (series, timestamp, value)),
+            &self.histograms,
         )
     }
 

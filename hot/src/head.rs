@@ -14,6 +14,11 @@ mod shard;
 
 pub(crate) use generation::Generation;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemas::histogram::Histogram;
+use schemas::points::is_histogram;
 use schemas::{Hour, SeriesAddress, TimestampMs};
 
 /// Shards of a generation. A series is always in the shard of its number.
@@ -38,6 +43,8 @@ struct HeadPoint {
 pub(crate) struct HeadBatch {
     addresses: Vec<SeriesAddress>,
     points: Vec<HeadPoint>,
+    /// The native histograms by place in `points`, one for each value that stands for one.
+    histograms: BTreeMap<u32, Arc<Histogram>>,
     /// `points[ends[s - 1]..ends[s]]` belong to shard `s`.
     ends: Vec<u32>,
     /// Points of each hour.
@@ -45,10 +52,12 @@ pub(crate) struct HeadBatch {
 }
 
 impl HeadBatch {
-    /// A batch of points given as (index into `addresses`, timestamp, value) in arrival order.
+    /// A batch of points given as (index into `addresses`, timestamp, value) in arrival order, and the native histograms that
+    /// some values stand for, in the same order.
     pub(crate) fn new(
         addresses: Vec<SeriesAddress>,
         points: impl ExactSizeIterator<Item = (u32, i64, f64)> + Clone,
+        histograms: &[Arc<Histogram>],
     ) -> Self {
         let mut ends = vec![0_u32; SHARDS];
         let mut hours: Vec<(Hour, u64)> = Vec::new();
@@ -66,12 +75,18 @@ impl HeadBatch {
         }
         let blank = HeadPoint { series: 0, timestamp: 0, value: 0.0 };
         let mut sorted = vec![blank; points.len()];
+        let mut of_stand_ins = histograms.iter();
+        let mut histograms = BTreeMap::new();
         for (series, timestamp, value) in points {
             let slot = &mut next[shard_of(addresses[series as usize])];
             sorted[*slot as usize] = HeadPoint { series, timestamp, value };
+            if let Some(histogram) = of_stand_ins.as_slice().first().filter(|_| is_histogram(value)) {
+                histograms.insert(*slot, Arc::clone(histogram));
+                of_stand_ins.next();
+            }
             *slot += 1;
         }
-        Self { addresses, points: sorted, ends, hours }
+        Self { addresses, points: sorted, histograms, ends, hours }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -80,17 +95,43 @@ impl HeadBatch {
 
     /// Bytes in memory, for the bound of the queue.
     pub(crate) fn bytes(&self) -> usize {
-        self.points.len() * size_of::<HeadPoint>() + self.addresses.len() * size_of::<SeriesAddress>()
+        let histograms: usize = self.histograms.values().map(|histogram| histogram.bytes()).sum();
+        let addresses = self.addresses.len() * size_of::<SeriesAddress>();
+        self.points.len() * size_of::<HeadPoint>() + addresses + histograms
     }
 
     /// The points of each shard that has any.
-    fn by_shard(&self) -> impl Iterator<Item = (usize, &[HeadPoint])> {
+    fn by_shard(&self) -> impl Iterator<Item = (usize, ShardPoints<'_>)> {
         let mut from = 0;
         self.ends.iter().enumerate().filter_map(move |(shard, &end)| {
-            let points = &self.points[from..end as usize];
-            from = end as usize;
-            (!points.is_empty()).then_some((shard, points))
+            let points = ShardPoints { batch: self, from, end };
+            from = end;
+            (points.from < points.end).then_some((shard, points))
         })
+    }
+}
+
+/// The points of a batch that belong to one shard.
+#[derive(Debug, Clone, Copy)]
+struct ShardPoints<'b> {
+    batch: &'b HeadBatch,
+    from: u32,
+    end: u32,
+}
+
+impl<'b> ShardPoints<'b> {
+    /// In arrival order, each with its native histogram if its value stands for one.
+    fn iter(self) -> impl Iterator<Item = (&'b HeadPoint, Option<&'b Arc<Histogram>>)> {
+        let points = &self.batch.points[self.from as usize..self.end as usize];
+        let histograms = &self.batch.histograms;
+        (self.from..).zip(points).map(move |(at, point)| {
+            let histogram = if is_histogram(point.value) { histograms.get(&at) } else { None };
+            (point, histogram)
+        })
+    }
+
+    fn address(self, series: u32) -> SeriesAddress {
+        self.batch.addresses[series as usize]
     }
 }
 

@@ -13,6 +13,7 @@
 //! Not here: which hours a series has data in, and where.
 
 mod activity;
+mod cardinality;
 mod catalog;
 mod eras;
 mod forget;
@@ -41,6 +42,7 @@ use schemas::{Day, LabelMatcher, Labels, MetricId, SeriesAddress, SeriesHash, Se
 use thiserror::Error;
 
 use self::activity::Activity;
+pub use self::cardinality::Cardinality;
 use self::catalog::Catalog;
 use self::eras::Eras;
 use self::limits::{DayCount, TokenBucket};

@@ -45,7 +45,7 @@ pub use config::{Durability, SeriesLimits, StoreConfig};
 pub use error::{AppendError, BoxError, HotError};
 pub use flush::FlushOutcome;
 pub use found::{FoundSeries, Founding};
-pub use index::{Index, IndexStats, SelectError, SeriesInfo};
+pub use index::{Cardinality, Index, IndexStats, SelectError, SeriesInfo};
 pub use inventory::{FamilyInventory, Inventory, RunInventory};
 pub use locks::HoursGuard;
 pub use offsets::SourceOffsets;

@@ -6,13 +6,16 @@
 //! Replayed epochs keep their number (EPOCH-1); what arrives next goes to a number that no log ever had.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use hashbrown::HashMap;
 use rocksdb::ReadOptions;
 use runtime::invariant;
+use schemas::histogram::Histogram;
 use schemas::keys::Family;
 use schemas::log_record::{self, LogPoints};
+use schemas::points::is_histogram;
 use schemas::{Day, Epoch, SeriesAddress, Sid, TimestampMs};
 
 use crate::db::Engine;
@@ -90,11 +93,15 @@ fn batch_of(columns: &LogPoints, index: &Index, known: &mut HashMap<Sid, Option<
     let mut addresses: Vec<SeriesAddress> = Vec::new();
     let mut entry_of: HashMap<Sid, u32> = HashMap::new();
     let mut points: Vec<(u32, i64, f64)> = Vec::with_capacity(columns.len());
+    let mut histograms: Vec<Arc<Histogram>> = Vec::new();
+    let mut of_stand_ins = columns.histograms.iter();
     let mut days: BTreeMap<Day, Vec<Sid>> = BTreeMap::new();
     for ((&sid, &timestamp), &value) in columns.sids.iter().zip(&columns.timestamps).zip(&columns.values) {
         let address = *known.entry(sid).or_insert_with(|| index.info(sid).map(|info| info.address));
         invariant!("ACK-1", address.is_some(), "the log has points of series {}, which the index lacks", sid.0);
+        let histogram = if is_histogram(value) { of_stand_ins.next() } else { None };
         let Some(address) = address else { continue };
+        histograms.extend(histogram.cloned());
         let entry = *entry_of.entry(sid).or_insert_with(|| {
             addresses.push(address);
             u32::try_from(addresses.len() - 1).expect("a record has fewer series than points, which are bounded")
@@ -108,5 +115,5 @@ fn batch_of(columns: &LogPoints, index: &Index, known: &mut HashMap<Sid, Option<
     for (day, sids) in days {
         index.mark_active(day, sids.into_iter());
     }
-    HeadBatch::new(addresses, points.into_iter())
+    HeadBatch::new(addresses, points.into_iter(), &histograms)
 }

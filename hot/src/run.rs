@@ -119,8 +119,7 @@ impl Scratch {
             }
             let mut bytes = Vec::new();
             let points = of_hour.len() as u64;
-            let (timestamps, values) = (&self.points.timestamps[of_hour.clone()], &self.points.values[of_hour]);
-            self.encoder.encode(timestamps, values, &mut bytes);
+            self.encoder.encode_points(&self.points, of_hour, &mut bytes);
             chunks.push((at, HourChunk { address, points, bytes }));
         }
         Ok(chunks)

@@ -178,7 +178,7 @@ impl<'v> HourMerge<'v> {
         }
         self.points.settle();
         self.chunk.clear();
-        self.encoder.encode(&self.points.timestamps, &self.points.values, &mut self.chunk);
+        self.encoder.encode_points(&self.points, 0..self.points.len(), &mut self.chunk);
         Ok(Some((address, self.points.len() as u64, &self.chunk)))
     }
 }

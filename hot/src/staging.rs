@@ -62,6 +62,20 @@ impl<'a> TableWriter<'a> {
 
     /// Adds a key, which must be greater than the one before.
     pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), HotError> {
+        self.add(key, value, |writer| writer.put(key, value))
+    }
+
+    /// Takes a key out of the family, if it is there; it must be greater than the one before.
+    pub(crate) fn delete(&mut self, key: &[u8]) -> Result<(), HotError> {
+        self.add(key, &[], |writer| writer.delete(key))
+    }
+
+    fn add(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        write: impl FnOnce(&mut SstFileWriter<'_>) -> Result<(), rocksdb::Error>,
+    ) -> Result<(), HotError> {
         if self.file.as_ref().is_some_and(|(_, bytes)| *bytes >= FILE_BYTES) {
             self.finish_file()?;
         }
@@ -75,7 +89,7 @@ impl<'a> TableWriter<'a> {
                 self.file.insert((writer, 0))
             }
         };
-        writer.put(key, value).context("cannot write a table file")?;
+        write(writer).context("cannot write a table file")?;
         let size = (key.len() + value.len()) as u64;
         *bytes += size;
         self.staged.bytes += size;

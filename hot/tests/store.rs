@@ -13,6 +13,8 @@ mod crashed;
 mod dropped;
 #[path = "store/founded.rs"]
 mod founded;
+#[path = "store/histograms.rs"]
+mod histograms;
 #[path = "store/interleaved.rs"]
 mod interleaved;
 #[path = "store/measured.rs"]

@@ -2,15 +2,19 @@
 //!
 //! decoder ─▶ `series(labels) → index`, `push(index, ts, value)` ─▶ store: resolve each series once, append columns
 //!
+//! A native histogram has a stand-in among the values, and lies beside them under the number of its point.
 //! A batch owns one arena for the canonical label bytes of all its series, so building it allocates a handful of
 //! times whatever its size. The same series may stand in a batch more than once.
 
 mod rework;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use crate::histogram::Histogram;
 use crate::ids::SeriesHash;
 use crate::labels::{LabelError, canonicalize, hash_canonical};
+use crate::points::{float_of_sender, histogram_marker};
 
 /// Where a series' canonical label bytes lie in the arena of the batch, and their hash.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +50,8 @@ pub struct PointBatch {
     series_of: Vec<u32>,
     timestamps: Vec<i64>,
     values: Vec<f64>,
+    /// The native histograms by point, ascending: of every value that stands for one, and of no other.
+    histograms: Vec<(u32, Arc<Histogram>)>,
     metadata: BTreeMap<String, MetricMetadata>,
     /// What was said of metrics before the newest mark, where it was changed since.
     said_before: Vec<(String, Option<MetricMetadata>)>,
@@ -65,6 +71,7 @@ impl PointBatch {
         self.series_of.clear();
         self.timestamps.clear();
         self.values.clear();
+        self.histograms.clear();
         self.metadata.clear();
         self.said_before.clear();
         self.marks = 0;
@@ -85,6 +92,7 @@ impl PointBatch {
         self.series_of.truncate(mark.points);
         self.timestamps.truncate(mark.points);
         self.values.truncate(mark.points);
+        self.histograms.truncate(self.histograms.partition_point(|(point, _)| (*point as usize) < mark.points));
         while let Some((metric, said)) = self.said_before.pop() {
             match said {
                 Some(said) => self.metadata.insert(metric, said),
@@ -117,8 +125,22 @@ impl PointBatch {
         index
     }
 
-    /// Adds a point (timestamp in ms) of a series of this batch.
+    /// Adds a point (timestamp in ms) of a series of this batch. A float with the bits that stand for a histogram becomes the
+    /// ordinary NaN.
     pub fn push(&mut self, series: u32, timestamp_ms: i64, value: f64) {
+        self.push_bits(series, timestamp_ms, float_of_sender(value));
+    }
+
+    /// Adds a native histogram of a series of this batch, which must be valid ([`Histogram::validate`]). One whose sum is the
+    /// staleness marker is to be pushed as that float.
+    pub fn push_histogram(&mut self, series: u32, timestamp_ms: i64, histogram: Arc<Histogram>) {
+        debug_assert_eq!(histogram.validate(), Ok(()), "decoders refuse histograms that contradict themselves");
+        let point = u32::try_from(self.len()).expect("points of a batch are bounded far below 2^32");
+        self.histograms.push((point, histogram));
+        self.push_bits(series, timestamp_ms, histogram_marker());
+    }
+
+    fn push_bits(&mut self, series: u32, timestamp_ms: i64, value: f64) {
         debug_assert!((series as usize) < self.series.len());
         self.series_of.push(series);
         self.timestamps.push(timestamp_ms);
@@ -171,8 +193,20 @@ impl PointBatch {
         &self.timestamps
     }
 
+    /// Each point's value; native histograms have a stand-in ([`crate::points::is_histogram`]).
     pub fn values(&self) -> &[f64] {
         &self.values
+    }
+
+    /// The native histograms by point, ascending: one for each stand-in among the values.
+    pub fn histograms(&self) -> &[(u32, Arc<Histogram>)] {
+        &self.histograms
+    }
+
+    /// The native histogram of a point.
+    pub fn histogram_of(&self, point: u32) -> Option<&Arc<Histogram>> {
+        let at = self.histograms.binary_search_by_key(&point, |(of, _)| *of).ok()?;
+        Some(&self.histograms[at].1)
     }
 
     /// What was said of metrics, by name.
@@ -182,7 +216,8 @@ impl PointBatch {
 
     /// Bytes that the batch holds in memory, for the bounds of queues.
     pub fn bytes(&self) -> usize {
-        self.arena.len() + self.series.len() * size_of::<SeriesEntry>() + self.len() * 20
+        let histograms: usize = self.histograms.iter().map(|(_, histogram)| histogram.bytes()).sum();
+        self.arena.len() + self.series.len() * size_of::<SeriesEntry>() + self.len() * 20 + histograms
     }
 }
 
@@ -224,6 +259,35 @@ mod tests {
             assert_eq!(batch.metadata(), before.metadata());
             assert_eq!(batch.series(up), before.series(up));
         }
+    }
+
+    #[test]
+    fn a_histogram_comes_and_goes_with_its_point() {
+        let histogram = Arc::new(Histogram { count: 3.0, zero_count: 3.0, ..Histogram::default() });
+        let mut batch = PointBatch::new();
+        let up = batch.add_series(&mut vec![("__name__", "up")]).expect("valid");
+        batch.push(up, 1_000, 1.0);
+        batch.push_histogram(up, 2_000, Arc::clone(&histogram));
+        let mark = batch.mark();
+        batch.push_histogram(up, 3_000, Arc::clone(&histogram));
+        batch.truncate_to(mark);
+        assert_eq!((batch.len(), batch.histograms()), (2, &[(1, Arc::clone(&histogram))][..]));
+        assert!(batch.bytes() > 40 + histogram.bytes());
+        batch.push_histogram(up, 4_000, Arc::clone(&histogram));
+        batch.push(up, 5_000, 2.0);
+        batch.retain(|_, timestamp_ms, _| timestamp_ms != 2_000);
+        assert_eq!((batch.timestamps(), batch.histograms()), (&[1_000, 4_000, 5_000][..], &[(1, histogram)][..]));
+        assert!(crate::points::is_histogram(batch.values()[1]));
+    }
+
+    #[test]
+    fn a_float_cannot_pretend_to_be_a_histogram() {
+        let mut batch = PointBatch::new();
+        let up = batch.add_series(&mut vec![("__name__", "up")]).expect("valid");
+        batch.push(up, 1_000, histogram_marker());
+        batch.push(up, 2_000, crate::points::stale());
+        let bits: Vec<u64> = batch.values().iter().map(|value| value.to_bits()).collect();
+        assert_eq!(bits, [f64::NAN.to_bits(), crate::points::STALE_BITS]);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! *Values* that are decimal fractions become integers, their differences of the order that suits them, and bits in blocks of
 //! 32; others keep the bits in which neighbours differ. Decimal is taken only where dividing gives back
 //! the very same double, so −0, NaN payloads, ±∞ and subnormals survive. *Timestamps* at a constant interval cost
-//! nothing. *Statistics* are the moments of the points, so that a chunk inside one window need not be decoded.
+//! nothing. *Statistics* are the moments of the floats, so that a chunk inside one window need not be decoded. *Native
+//! histograms*, if there are any, follow the column of floats, in which their stand-ins keep their places.
 //!
 //! The same points give the same bytes (SEAL-1). Bytes from outside never panic: the checksum is verified before anything
 //! else, and what passes it is still distrusted. The format is described in `docs/formats/chunk.md`.
@@ -16,6 +17,7 @@ pub(crate) mod column;
 mod decimal;
 pub(crate) mod format_error;
 mod header;
+mod histograms;
 pub(crate) mod ints;
 #[cfg(test)]
 mod tests;
@@ -27,7 +29,7 @@ pub use header::ChunkHeader;
 
 use thiserror::Error;
 
-use crate::points::Points;
+use crate::points::{Histograms, Points, is_histogram};
 use crate::rollup::Moments;
 use crate::varint::Reader;
 use column::{ColumnDecoder, ColumnEncoder};
@@ -35,8 +37,10 @@ use timestamps::{Spacing, TimestampEncoder, read_timestamps};
 
 /// The first byte of every chunk.
 pub const VERSION: u8 = 1;
-/// The second byte: points are floats. Native histograms will have their own.
+/// The second byte: all points are floats.
 pub const KIND_FLOAT: u8 = 0;
+/// The second byte: some points are native histograms.
+pub const KIND_HISTOGRAMS: u8 = 1;
 /// The most points that a chunk holds: an hour has no more timestamps.
 pub const MAX_POINTS: usize = 3_600_000;
 
@@ -67,20 +71,38 @@ pub struct ChunkEncoder {
 }
 
 impl ChunkEncoder {
-    /// Appends the chunk of these points to `out`: 1 to [`MAX_POINTS`], timestamps (ms) sorted and unique, any values.
+    /// Appends the chunk of these floats to `out`: 1 to [`MAX_POINTS`], timestamps (ms) sorted and unique, any values.
     ///
     /// # Panics
     /// If there are no points or too many, or the columns differ in length.
     pub fn encode(&mut self, timestamps: &[i64], values: &[f64], out: &mut Vec<u8>) {
+        self.encode_with(timestamps, values, &Histograms::default(), out);
+    }
+
+    /// Appends the chunk of the points of `points` at `indexes` to `out`, as [`ChunkEncoder::encode`] does.
+    pub fn encode_points(&mut self, points: &Points, indexes: std::ops::Range<usize>, out: &mut Vec<u8>) {
+        let (timestamps, values) = (&points.timestamps[indexes.clone()], &points.values[indexes]);
+        self.encode_with(timestamps, values, &points.histograms, out);
+    }
+
+    /// `histograms` may have more than those of these points.
+    fn encode_with(&mut self, timestamps: &[i64], values: &[f64], histograms: &Histograms, out: &mut Vec<u8>) {
         assert!((1..=MAX_POINTS).contains(&timestamps.len()), "a chunk has points, and not too many");
         debug_assert!(timestamps.windows(2).all(|pair| pair[0] < pair[1]), "timestamps are sorted and unique");
         let start = out.len();
         let moments = Moments::from_points(timestamps, values);
+        let stand_ins = match moments.count == values.len() as u64 {
+            true => 0,
+            false => values.iter().filter(|&&value| is_histogram(value)).count() as u64,
+        };
         let spacing = Spacing::of(timestamps);
         let column = self.column.plan(values);
-        header::put(out, timestamps, spacing, column, &moments);
+        header::put(out, timestamps, spacing, column, &moments, stand_ins);
         self.timestamps.put_body(spacing, timestamps, out);
         self.column.put_body(column, out);
+        if stand_ins > 0 {
+            histograms::put(timestamps, values, histograms, out);
+        }
         let checksum = checksum(&out[start..]);
         out.extend_from_slice(&checksum.to_le_bytes());
     }
@@ -124,9 +146,7 @@ impl ChunkDecoder {
         whole.clear();
         let result = self.decode_into(bytes, &mut whole);
         if result.is_ok() {
-            let wanted = whole.index_range(start_ms, end_ms);
-            out.timestamps.extend_from_slice(&whole.timestamps[wanted.clone()]);
-            out.values.extend_from_slice(&whole.values[wanted]);
+            out.extend_from_range(&whole, whole.index_range(start_ms, end_ms));
         }
         self.whole = whole;
         result
@@ -136,9 +156,21 @@ impl ChunkDecoder {
         let mut reader = Reader::new(checked_body(bytes)?);
         let layout = header::read(&mut reader)?;
         let points = layout.header.points as usize;
+        let before = out.len();
         read_timestamps(&mut reader, layout.spacing, layout.header.first_ms, points, &mut out.timestamps)?;
         self.column.read_body(layout.column, &mut reader, points, &mut out.values)?;
-        if reader.is_empty() { Ok(()) } else { Err(FormatError::Impossible("trailing bytes").into()) }
+        let histograms = match layout.header.histograms {
+            0 => Vec::new(),
+            _ => histograms::read(&mut reader, &out.timestamps[before..], &out.values[before..])?,
+        };
+        if !reader.is_empty() {
+            return Err(FormatError::Impossible("trailing bytes").into());
+        }
+        // Last, since what they replace could not be brought back.
+        for (timestamp_ms, histogram) in histograms {
+            out.histograms.insert(timestamp_ms, histogram);
+        }
+        Ok(())
     }
 }
 

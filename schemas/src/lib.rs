@@ -9,6 +9,7 @@
 pub mod batch;
 pub mod chunk;
 pub mod file_tags;
+pub mod histogram;
 pub mod ids;
 pub mod kafka;
 pub mod keys;

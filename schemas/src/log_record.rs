@@ -1,20 +1,27 @@
 //! A log record: the points of one append, column by column (`docs/formats/log.md`).
 //!
 //! sids, timestamps, values ─▶ version, kind, count, runs of sid deltas, runs of timestamp deltas of deltas, raw f64,
-//! crc32c ─▶ the same columns in the same order
+//! histograms if there are any, crc32c ─▶ the same columns in the same order
 //!
 //! Points keep their arrival order, which decides who wins (SET-1). A steady sender's sids and timestamps cost nearly
 //! nothing, so a point takes little over eight bytes. Encoding is one pass, since it stands in the way of every append.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
+use crate::chunk::FormatError;
+use crate::histogram::{Histogram, codec};
 use crate::ids::Sid;
+use crate::points::{float_of_sender, is_histogram};
 use crate::varint::{ReadError, Reader, put_f64, put_ivarint, put_uvarint};
 
 /// The first byte of every record.
 pub const VERSION: u8 = 1;
-/// The second byte: points are floats.
+/// The second byte: all points are floats.
 pub const KIND_FLOAT: u8 = 0;
+/// The second byte: some points are native histograms.
+pub const KIND_HISTOGRAMS: u8 = 1;
 
 const CHECKSUM_BYTES: usize = 4;
 
@@ -33,6 +40,8 @@ pub enum LogRecordError {
     Count { count: u64 },
     #[error("log record is malformed: a series number is out of range")]
     Sid,
+    #[error("log record is malformed: a histogram: {0}")]
+    Histogram(FormatError),
 }
 
 /// The columns of a record, in arrival order.
@@ -42,6 +51,8 @@ pub struct LogPoints {
     /// In ms.
     pub timestamps: Vec<i64>,
     pub values: Vec<f64>,
+    /// Of each value that stands for a native histogram, in order.
+    pub histograms: Vec<Arc<Histogram>>,
 }
 
 impl LogPoints {
@@ -49,6 +60,7 @@ impl LogPoints {
         self.sids.clear();
         self.timestamps.clear();
         self.values.clear();
+        self.histograms.clear();
     }
 
     pub fn len(&self) -> usize {
@@ -60,15 +72,15 @@ impl LogPoints {
     }
 }
 
-/// Appends the record of these points to `out`.
+/// Appends the record of these points to `out`; `histograms` are those that values stand for, in order.
 ///
 /// # Panics
-/// If the columns differ in length.
-pub fn encode(sids: &[Sid], timestamps: &[i64], values: &[f64], out: &mut Vec<u8>) {
+/// If the columns differ in length, or there are not as many histograms as values that stand for one.
+pub fn encode(sids: &[Sid], timestamps: &[i64], values: &[f64], histograms: &[Arc<Histogram>], out: &mut Vec<u8>) {
     assert!(sids.len() == timestamps.len() && sids.len() == values.len(), "one sid, one timestamp, one value a point");
     let start = out.len();
     out.reserve(values.len() * 8 + values.len() / 2 + 32);
-    out.extend_from_slice(&[VERSION, KIND_FLOAT]);
+    out.extend_from_slice(&[VERSION, if histograms.is_empty() { KIND_FLOAT } else { KIND_HISTOGRAMS }]);
     put_uvarint(out, values.len() as u64);
     let mut before = 0;
     put_runs(
@@ -91,6 +103,11 @@ pub fn encode(sids: &[Sid], timestamps: &[i64], values: &[f64], out: &mut Vec<u8
     );
     for &value in values {
         put_f64(out, value);
+    }
+    if !histograms.is_empty() {
+        let stand_ins = values.iter().filter(|&&value| is_histogram(value)).count();
+        assert_eq!(stand_ins, histograms.len(), "one histogram a value that stands for one");
+        histograms.iter().for_each(|histogram| codec::put(histogram, None, out));
     }
     let checksum = checksum(&out[start..]);
     out.extend_from_slice(&checksum.to_le_bytes());
@@ -117,13 +134,29 @@ pub fn decode(bytes: &[u8], out: &mut LogPoints) -> Result<(), LogRecordError> {
         return Err(LogRecordError::Version { found: version });
     }
     let kind = reader.u8()?;
-    if kind != KIND_FLOAT {
-        return Err(LogRecordError::Kind { found: kind });
-    }
+    let has_histograms = match kind {
+        KIND_FLOAT => false,
+        KIND_HISTOGRAMS => true,
+        found => return Err(LogRecordError::Kind { found }),
+    };
     let count = reader.uvarint()?;
     // Each value takes eight bytes, so the count of an intact record is bounded by its length.
     let points = usize::try_from(count).ok().filter(|&n| n <= body.len() / 8).ok_or(LogRecordError::Count { count })?;
-    read_columns(&mut reader, points, out)
+    read_columns(&mut reader, points, out)?;
+    if has_histograms {
+        read_histograms(&mut reader, out)?;
+    } else {
+        // Written before histograms were, when a sender's float could have any bits.
+        out.values.iter_mut().for_each(|value| *value = float_of_sender(*value));
+    }
+    if reader.is_empty() { Ok(()) } else { Err(LogRecordError::Count { count }) }
+}
+
+fn read_histograms(reader: &mut Reader<'_>, out: &mut LogPoints) -> Result<(), LogRecordError> {
+    for _ in out.values.iter().filter(|&&value| is_histogram(value)) {
+        out.histograms.push(Arc::new(codec::read(reader, None).map_err(LogRecordError::Histogram)?));
+    }
+    Ok(())
 }
 
 fn read_columns(reader: &mut Reader<'_>, points: usize, out: &mut LogPoints) -> Result<(), LogRecordError> {
@@ -146,7 +179,7 @@ fn read_columns(reader: &mut Reader<'_>, points: usize, out: &mut LogPoints) -> 
     for _ in 0..points {
         out.values.push(reader.f64()?);
     }
-    if reader.is_empty() { Ok(()) } else { Err(LogRecordError::Count { count: points as u64 }) }
+    Ok(())
 }
 
 /// Writes numbers as (number, how often) pairs.

@@ -1,5 +1,7 @@
-//! Label matchers with Prometheus' meaning: regular expressions are anchored, `.` matches newlines, and a label
-//! that is absent matches as the empty string.
+//! Label matchers with Prometheus' meaning: regular expressions are Go's (`dialect`) and anchored, `.` matches
+//! newlines, and a label that is absent matches as the empty string.
+
+mod dialect;
 
 use std::fmt;
 
@@ -31,7 +33,7 @@ impl MatchOp {
 
 /// A regular expression that cannot be compiled.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-#[error("invalid regular expression {pattern:?}: {reason}")]
+#[error("error parsing regexp: {reason}")]
 pub struct BadRegex {
     pub pattern: String,
     pub reason: String,
@@ -107,11 +109,12 @@ impl LabelMatcher {
     }
 }
 
-fn compile(pattern: &str) -> Result<Regex, BadRegex> {
+/// Compiles a pattern of Go's syntax, which must match a whole text.
+pub fn compile(pattern: &str) -> Result<Regex, BadRegex> {
     let bad = |reason: String| BadRegex { pattern: pattern.to_owned(), reason };
-    // The pattern alone first, so that an unbalanced parenthesis cannot reach out of the group below.
-    regex::RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build().map_err(|e| bad(last_line(&e)))?;
-    regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
+    // Its parentheses are balanced, so that it cannot reach out of the group.
+    let translated = dialect::translate(pattern).map_err(bad)?;
+    regex::RegexBuilder::new(&format!("^(?s:{translated})$"))
         .size_limit(REGEX_BYTES_MAX)
         .build()
         .map_err(|e| bad(last_line(&e)))
@@ -169,7 +172,7 @@ mod tests {
     fn a_pattern_cannot_leave_its_group() {
         assert!(LabelMatcher::new("l", MatchOp::Regex, "a)|(b").is_err());
         let error = LabelMatcher::new("l", MatchOp::Regex, "(").expect_err("unbalanced");
-        assert!(error.to_string().contains("unclosed group"), "{error}");
+        assert!(error.to_string().contains("missing closing ): `(`"), "{error}");
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub enum RejectReason {
     InvalidTimestamp(String),
     /// Not a number.
     InvalidValue(String),
+    /// A difference (delta temporality) that cannot be added to a total; the text says why.
+    Delta(String),
     /// The metric has as many series as the limit allows.
     SeriesPerMetric { metric: String, limit: u64 },
     /// As many new series today as the limit allows.
@@ -45,6 +47,7 @@ impl RejectReason {
             Self::TooFarInFuture { .. } => "too_far_in_future",
             Self::InvalidTimestamp(_) => "invalid_timestamp",
             Self::InvalidValue(_) => "invalid_value",
+            Self::Delta(_) => "delta",
             Self::SeriesPerMetric { .. } => "series_per_metric",
             Self::NewSeriesPerDay { .. } => "new_series_per_day",
             Self::NumbersExhausted => "numbers_exhausted",
@@ -56,7 +59,7 @@ impl RejectReason {
 impl fmt::Display for RejectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed(what) | Self::InvalidLabels(what) => f.write_str(what),
+            Self::Malformed(what) | Self::InvalidLabels(what) | Self::Delta(what) => f.write_str(what),
             Self::TooManyLabels { labels, limit } => write!(f, "{labels} labels, but at most {limit} are allowed"),
             Self::LabelTooLong { label, bytes, limit } => {
                 write!(f, "label {label:?} has {bytes} bytes, but at most {limit} are allowed")

@@ -24,8 +24,9 @@ mod table_row;
 mod tests;
 mod totals;
 
-pub use bucket::{Bucket, BucketMoments, aggregate_by_bucket, bucketize, fold_buckets};
+pub use bucket::{Bucket, BucketMoments, aggregate_by_bucket, bucketize, bucketize_moments, fold_buckets};
 pub use moments::Moments;
+pub use rate::Sampled;
 pub use table_row::{BucketRow, BucketRowError};
 pub use totals::{Aggregate, Totals};
 

@@ -23,7 +23,7 @@ pub use codec::SketchError;
 pub use mapping::{MAX_SCALE, MIN_SCALE};
 pub use parts::{INFINITY_INDEX, SketchParts};
 
-use crate::points::is_stale;
+use crate::points::is_sample;
 use bins::Bins;
 use mapping::index_of;
 
@@ -63,9 +63,9 @@ impl Sketch {
         SketchBuilder::default().build(values)
     }
 
-    /// Counts one value; a staleness marker is passed over.
+    /// Counts one value; staleness markers and stand-ins of histograms are passed over.
     pub fn add(&mut self, value: f64) {
-        if is_stale(value) {
+        if !is_sample(value) {
             return;
         }
         if value.is_nan() {
@@ -84,7 +84,7 @@ impl Sketch {
     /// Uncounts one value that was counted before; false, and nothing done, if none like it is here. A staleness
     /// marker never was.
     pub fn remove(&mut self, value: f64) -> bool {
-        if is_stale(value) {
+        if !is_sample(value) {
             return true;
         }
         let take = |count: &mut u64| {

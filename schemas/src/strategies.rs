@@ -1,10 +1,13 @@
 //! What the property tests of this crate draw their points from: every class of double and every pattern of time that
 //! the codec treats differently, and mixtures of them.
 
+use std::sync::Arc;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::points::{Points, stale};
+use crate::histogram::{Buckets, Histogram, ResetHint, SCHEMA_CUSTOM, SCHEMA_MAX, SCHEMA_MIN, Span};
+use crate::points::{Points, histogram_marker, is_sample, stale};
 
 /// Doubles that have broken codecs.
 pub(crate) fn special() -> impl Strategy<Value = f64> {
@@ -121,7 +124,7 @@ impl RisingFrom for Vec<i64> {
 pub(crate) fn points(len_max: usize) -> impl Strategy<Value = Points> {
     (1..=len_max)
         .prop_flat_map(|len| (timestamps(len), values(len)))
-        .prop_map(|(timestamps, values)| Points { timestamps, values })
+        .prop_map(|(timestamps, values)| Points::new(timestamps, values))
 }
 
 /// A series of counter, gauge and missing samples whose sums are exact, about the hour that begins at 0.
@@ -134,7 +137,81 @@ pub(crate) fn ordinary_points(len_max: usize) -> impl Strategy<Value = Points> {
     (1..=len_max).prop_flat_map(move |len| (timestamps(len), vec(value.clone(), len))).prop_map(
         |(timestamps, values)| {
             let first = timestamps[0] - timestamps[0].rem_euclid(60_000);
-            Points { timestamps: timestamps.into_iter().map(|ts| ts - first).collect(), values }
+            Points::new(timestamps.into_iter().map(|ts| ts - first).collect(), values)
+        },
+    )
+}
+
+/// Native histograms of one series: now and then another layout, counts that grow, stand still, or are no whole numbers. They
+/// need not be ones that a sender may bring: the codec keeps what it is given.
+pub(crate) fn histograms(len_max: usize) -> impl Strategy<Value = Vec<Histogram>> {
+    let layout = (layout(), prop::sample::select(vec![0_u64, 1, 50, 1 << 40]), any::<bool>());
+    let run = layout.prop_flat_map(|(layout, step, whole)| {
+        let buckets = layout.positive.counts.len() + layout.negative.counts.len() + 2;
+        let steps = vec((vec(0..=step, buckets), special_or_decimal(), 0..4_usize), 1..5);
+        steps.prop_map(move |steps| run_of(&layout, &steps, whole))
+    });
+    vec(run, 1..=len_max).prop_map(move |runs| {
+        let mut all: Vec<Histogram> = runs.concat();
+        all.truncate(len_max);
+        all
+    })
+}
+
+fn special_or_decimal() -> impl Strategy<Value = f64> {
+    prop_oneof![1 => special(), 5 => decimal()].prop_filter("a stale sum is no histogram", |&sum| is_sample(sum))
+}
+
+fn layout() -> impl Strategy<Value = Histogram> {
+    let spans = || vec((-20..20_i32, 0..6_u32), 0..4);
+    let threshold = prop::sample::select(vec![0.0, 1e-3, 2.0_f64.powi(-128), 1.0]);
+    (SCHEMA_MIN - 1..=SCHEMA_MAX, threshold, spans(), spans(), vec(decimal(), 0..4)).prop_map(
+        |(schema, zero_threshold, positive, negative, bounds)| {
+            let custom = schema < SCHEMA_MIN;
+            let buckets = |spans: Vec<(i32, u32)>| {
+                let spans: Vec<Span> = spans.into_iter().map(|(offset, length)| Span { offset, length }).collect();
+                let counts = vec![0.0; spans.iter().map(|span| span.length as usize).sum()];
+                Buckets { spans, counts }
+            };
+            Histogram {
+                schema: if custom { SCHEMA_CUSTOM } else { schema },
+                zero_threshold,
+                positive: buckets(positive),
+                negative: buckets(negative),
+                custom_values: if custom { bounds } else { Vec::new() },
+                ..Histogram::default()
+            }
+        },
+    )
+}
+
+fn run_of(layout: &Histogram, steps: &[(Vec<u64>, f64, usize)], whole: bool) -> Vec<Histogram> {
+    let hints = [ResetHint::Unknown, ResetHint::Reset, ResetHint::NotReset, ResetHint::Gauge];
+    let mut at = layout.clone();
+    let grow = |step: &(Vec<u64>, f64, usize)| {
+        let (added, sum, hint) = step;
+        let Histogram { zero_count, count, positive, negative, .. } = &mut at;
+        let buckets = positive.counts.iter_mut().chain(&mut negative.counts);
+        for (cell, &added) in [zero_count, count].into_iter().chain(buckets).zip(added) {
+            *cell += added as f64 * if whole { 1.0 } else { 0.3 };
+        }
+        Histogram { sum: *sum, reset_hint: hints[*hint], is_integer: whole, ..at.clone() }
+    };
+    steps.iter().map(grow).collect()
+}
+
+/// A series of 1 to `len_max` points, of which up to `len_max` are native histograms.
+pub(crate) fn mixed_points(len_max: usize) -> impl Strategy<Value = Points> {
+    (points(len_max), histograms(len_max), vec(any::<prop::sample::Index>(), 1..=len_max)).prop_map(
+        |(mut points, histograms, places)| {
+            let mut places: Vec<usize> = places.iter().map(|place| place.index(points.len())).collect();
+            places.sort_unstable();
+            places.dedup();
+            for (&at, histogram) in places.iter().zip(histograms) {
+                points.values[at] = histogram_marker();
+                points.histograms.insert(points.timestamps[at], Arc::new(histogram));
+            }
+            points
         },
     )
 }

@@ -6,6 +6,8 @@ extern crate thermocline_schemas as schemas;
 mod chunk;
 #[path = "../../tests/fuzz/checks/file_tags.rs"]
 mod file_tags;
+#[path = "../../tests/fuzz/checks/histogram.rs"]
+mod histogram;
 #[path = "../../tests/fuzz/checks/keys.rs"]
 mod keys;
 #[path = "../../tests/fuzz/checks/log_record.rs"]
@@ -28,6 +30,11 @@ use replay::replay;
 #[test]
 fn no_chunk_of_the_corpus_breaks_the_decoder() {
     replay("chunk", chunk::check);
+}
+
+#[test]
+fn no_histogram_of_the_corpus_breaks_the_decoder() {
+    replay("histogram", histogram::check);
 }
 
 #[test]

@@ -2,15 +2,17 @@
 //! those points still give the very same bytes (SEAL-1).
 //!
 //! `chunk/v1/<case>.bin` holds a chunk and `<case>.txt` its points, one a line: timestamp in ms, the bits of the value in hex,
-//! and for the reader the value. `rollup/v1/<case>.<kind>.bin` holds a row of the first hour of the same points. A new
+//! and for the reader the value, or the bytes of the native histogram in hex. `rollup/v1/<case>.<kind>.bin` holds a row of the first hour of the same points. A new
 //! case is written when `GOLDEN_WRITE=1` is set; a file that exists is never changed.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use thermocline_schemas::chunk::{ChunkDecoder, ChunkEncoder, ChunkError};
-use thermocline_schemas::points::{Points, stale};
+use thermocline_schemas::histogram::{Buckets, Histogram, ResetHint, SCHEMA_CUSTOM, Span, codec};
+use thermocline_schemas::points::{HISTOGRAM_BITS, Points, stale};
 use thermocline_schemas::rollup::{Bucket, bucketize};
 use thermocline_schemas::rollup_row::{RowError, decode_buckets, encode_buckets};
 use thermocline_schemas::sketch::Sketch;
@@ -80,14 +82,88 @@ fn cases() -> Vec<(&'static str, Points)> {
         ("decimals_with_gaps_and_a_stale_end", irregular(doubles(walk(80), 10.0).chain([stale()]).collect())),
         ("only_a_staleness_marker", every(1_000, [stale()])),
         ("one_point", every(1_000, [98.6])),
-        ("first_point_off_the_minute", Points { timestamps: vec![START + 1, START + 59_999], values: vec![3.0, -4.5] }),
+        ("histograms", histograms()),
+        ("histograms_among_floats", histograms_among_floats()),
+        ("first_point_off_the_minute", Points::new(vec![START + 1, START + 59_999], vec![3.0, -4.5])),
     ]
+}
+
+/// Latencies that grow, with an idle scrape, a new bucket, a restart, and the end of the series.
+fn histograms() -> Points {
+    let mut points = Points::default();
+    let mut at = Histogram {
+        schema: 3,
+        zero_threshold: 2.0_f64.powi(-128),
+        positive: Buckets { spans: vec![Span { offset: -3, length: 4 }], counts: vec![0.0; 4] },
+        is_integer: true,
+        ..Histogram::default()
+    };
+    for scrape in 0..12_u32 {
+        if scrape == 6 {
+            at.positive.spans.push(Span { offset: 2, length: 1 });
+            at.positive.counts.push(0.0);
+        }
+        if scrape == 9 {
+            at.reset_hint = ResetHint::Reset;
+            (at.count, at.zero_count, at.sum) = (0.0, 0.0, 0.0);
+            at.positive.counts.fill(0.0);
+        }
+        if scrape != 4 {
+            for (bucket, count) in (1..).zip(&mut at.positive.counts) {
+                *count += f64::from(scrape * bucket);
+            }
+            at.zero_count += 1.0;
+            at.count = at.zero_count + at.positive.counts.iter().sum::<f64>();
+            at.sum += f64::from(scrape) * 0.1;
+        }
+        points.push_histogram(START + i64::from(scrape) * 15_000, Arc::new(at.clone()));
+        at.reset_hint = ResetHint::Unknown;
+    }
+    points.push(START + 12 * 15_000, stale());
+    points
+}
+
+/// Floats between custom buckets and a gauge of fractions on both sides of zero.
+fn histograms_among_floats() -> Points {
+    let custom = |counts: [f64; 3]| Histogram {
+        schema: SCHEMA_CUSTOM,
+        count: counts.iter().sum(),
+        sum: 12.5,
+        positive: Buckets { spans: vec![Span { offset: 0, length: 3 }], counts: counts.to_vec() },
+        custom_values: vec![0.005, 2.5],
+        is_integer: true,
+        ..Histogram::default()
+    };
+    let gauge = |share: f64| Histogram {
+        schema: -2,
+        zero_threshold: 0.001,
+        zero_count: 0.5,
+        count: 0.5 + 4.0 * share,
+        sum: f64::NAN,
+        positive: Buckets { spans: vec![Span { offset: 1, length: 1 }], counts: vec![share] },
+        negative: Buckets { spans: vec![Span { offset: -1, length: 2 }], counts: vec![share, 2.0 * share] },
+        reset_hint: ResetHint::Gauge,
+        ..Histogram::default()
+    };
+    let mut points = Points::default();
+    points.push(START + 1_000, 1.5);
+    points.push_histogram(START + 2_000, Arc::new(custom([1.0, 0.0, 2.0])));
+    points.push_histogram(START + 3_000, Arc::new(custom([1.0, 0.0, 3.0])));
+    points.push(START + 4_000, stale());
+    points.push_histogram(START + 60_000, Arc::new(gauge(0.3)));
+    points.push_histogram(START + 61_500, Arc::new(gauge(0.7)));
+    points.push(START + 62_000, -2.5);
+    points
 }
 
 fn to_text(points: &Points) -> String {
     let mut text = String::new();
     for (ts, value) in points.iter() {
-        writeln!(text, "{ts} {:016x} {value}", value.to_bits()).expect("strings take everything");
+        let shown = match points.histograms.get(ts) {
+            Some(histogram) => codec::encode(histogram).iter().map(|byte| format!("{byte:02x}")).collect(),
+            None => value.to_string(),
+        };
+        writeln!(text, "{ts} {:016x} {shown}", value.to_bits()).expect("strings take everything");
     }
     text
 }
@@ -98,7 +174,14 @@ fn from_text(text: &str) -> Points {
         let mut words = line.split(' ');
         let ts = words.next().and_then(|word| word.parse().ok()).expect("a timestamp");
         let bits = words.next().and_then(|word| u64::from_str_radix(word, 16).ok()).expect("the bits of a value");
-        points.push(ts, f64::from_bits(bits));
+        if bits == HISTOGRAM_BITS {
+            let hex = words.next().expect("the bytes of a histogram");
+            let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");
+            let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+            points.push_histogram(ts, Arc::new(codec::decode(&bytes).expect("stored histograms are valid")));
+        } else {
+            points.push(ts, f64::from_bits(bits));
+        }
     }
     points
 }
@@ -132,7 +215,7 @@ fn exactly(points: &Points) -> Vec<(i64, u64)> {
 
 fn encode_chunk(points: &Points) -> Vec<u8> {
     let mut bytes = Vec::new();
-    ChunkEncoder::default().encode(&points.timestamps, &points.values, &mut bytes);
+    ChunkEncoder::default().encode_points(points, 0..points.len(), &mut bytes);
     bytes
 }
 
@@ -168,6 +251,7 @@ fn stored_chunks_decode_to_their_points_and_are_written_the_same() {
         let mut points = Points::default();
         ChunkDecoder::default().decode(&bytes, &mut points).expect("stored chunks are valid");
         assert_eq!(exactly(&points), exactly(&expected), "{name}");
+        assert_eq!(to_text(&points), to_text(&expected), "{name}");
         assert_eq!(encode_chunk(&expected), bytes, "{name}: the same points give the same bytes");
     }
 }

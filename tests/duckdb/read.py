@@ -4,7 +4,7 @@
     read.py COLD_DIR [POINTS_FILE]
 
 With a file: writes every point to it, a line `metric,server_id,ms,value` each, ordered, and prints nothing. Else prints one JSON object: per table, rows of [series_id, hour in ms, count, sum, min, max, rows, distinct timestamps],
-ordered; for `series`, rows of [series_id, metric, labels as an object]. Staleness markers (NULL values) are not counted,
+ordered; for `series`, rows of [series_id, metric, labels as an object]; for `histograms` (of `raw`), rows of [series_id, ms, BLOB in hex]. Staleness markers (NULL values) are not counted,
 as in the API.
 """
 import glob
@@ -27,6 +27,9 @@ QUERIES = {
         SELECT series_id, {HOUR_MS}, sum(count)::BIGINT, sum(sum), min(min), max(max), count(*), count(DISTINCT ts)
         FROM delta_scan(?) WHERE count > 0 GROUP BY ALL ORDER BY ALL""",
     "series": "SELECT series_id, metric, labels FROM delta_scan(?) ORDER BY series_id",
+    "histograms": """
+        SELECT series_id, epoch_ms(ts), hex(histogram)
+        FROM delta_scan(?) WHERE histogram IS NOT NULL AND value IS NULL ORDER BY ALL""",
 }
 
 
@@ -53,8 +56,9 @@ def main():
         con.execute(POINTS.format(file=sys.argv[2].replace("'", "''")), tables)
         return
     out = {}
-    for table, query in QUERIES.items():
-        out[table] = con.execute(query, [os.path.join(cold, table)]).fetchall()
+    for name, query in QUERIES.items():
+        table = "raw" if name == "histograms" else name
+        out[name] = con.execute(query, [os.path.join(cold, table)]).fetchall()
     json.dump(out, sys.stdout, default=str)
 
 

@@ -53,6 +53,8 @@ pub(crate) struct Outside {
     pub(crate) rollup_1m: Vec<HourRow>,
     pub(crate) rollup_1h: Vec<HourRow>,
     pub(crate) series: Vec<SeriesRow>,
+    /// Series, time in ms and bytes in hex of every native histogram in `raw`.
+    pub(crate) histograms: Vec<(i64, i64, String)>,
 }
 
 impl Outside {

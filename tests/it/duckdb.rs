@@ -59,6 +59,40 @@ async fn duckdb_reads_what_the_api_answers_also_after_late_data_replaced_an_hour
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn duckdb_reads_native_histograms_as_the_bytes_that_are_documented() -> anyhow::Result<()> {
+    let server = Server::start().await?;
+    let api = Api::of(&server);
+    let time = hour_of(now_ms()) - HOUR_MS + 5_000;
+    let field =
+        |number: u8, bytes: &[u8]| [&[number << 3 | 2, u8::try_from(bytes.len()).expect("short")], bytes].concat();
+    let label = |name: &[u8], value: &[u8]| field(1, &[field(1, name), field(2, value)].concat());
+    // Three observations, two in bucket 1 and one in bucket 2; their sum is 4.
+    let mut histogram = vec![1 << 3, 3, 3 << 3 | 1, 0, 0, 0, 0, 0, 0, 0x10, 0x40];
+    histogram.extend(field(11, &[1 << 3, 2, 2 << 3, 2]));
+    histogram.extend(field(12, &[4, 1]));
+    histogram.push(15 << 3);
+    let mut rest = time.cast_unsigned();
+    while rest >= 0x80 {
+        histogram.push(u8::try_from(rest & 0x7f)? | 0x80);
+        rest >>= 7;
+    }
+    histogram.push(u8::try_from(rest)?);
+    let labels = [label(b"__name__", b"latency"), label(b"server_id", b"srv-a")].concat();
+    let request = field(1, &[labels, field(4, &histogram)].concat());
+    let body = snap::raw::Encoder::new().compress_vec(&request)?;
+    let post = api.post("/api/v1/write").header("content-type", "application/x-protobuf");
+    let answer = post.header("content-encoding", "snappy").body(body).send().await?;
+    ensure!(answer.status() == 204, "{}: {}", answer.status(), answer.text().await?);
+    api.seal_and_archive().await?;
+    let Some(outside) = delta::read(&server.data_dir().join("cold")).await? else { return Ok(()) };
+    // The example of docs/formats/histogram.md.
+    let expected = "010C0000010202000000000601010000000000001040".to_owned();
+    ensure!(outside.histograms == [(outside.id_of("srv-a", "latency")?, time, expected)], "{:?}", outside.histograms);
+    ensure!(outside.raw.is_empty() && outside.rollup_1h.is_empty(), "floats have no part in it: {outside:?}");
+    Ok(())
+}
+
 /// A gauge of two decimals; a counter that starts again now and then.
 fn value(metric: &str, server: i32, n: i32) -> f64 {
     match metric {

@@ -1,10 +1,14 @@
 //! Columns of a scan become points and buckets.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Float64Array, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, AsArray, BinaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
-use schemas::points::stale;
+use schemas::histogram::codec;
+use schemas::points::{histogram_marker, stale};
 use schemas::rollup::{Bucket, BucketRow};
 use schemas::sketch::SketchParts;
 use schemas::{BucketStart, DurationMs, Points, TimeRange, TimestampMs};
@@ -12,7 +16,7 @@ use schemas::{BucketStart, DurationMs, Points, TimeRange, TimestampMs};
 use super::merge::SeriesKey;
 
 /// What a scan of points reads.
-pub(crate) const POINT_COLUMNS: [&str; 4] = ["series_id", "metric", "ts", "value"];
+pub(crate) const POINT_COLUMNS: [&str; 5] = ["series_id", "metric", "ts", "value", "histogram"];
 
 /// What a scan of buckets reads; `avg`, `p99` and `increase` are derived from the others.
 pub(crate) const BUCKET_COLUMNS: [&str; 28] = [
@@ -139,6 +143,11 @@ impl Batch {
         column.ok_or_else(|| format!("{name} has another type"))
     }
 
+    fn binaries(&self, name: &str) -> Result<&BinaryArray, String> {
+        let column = self.batch.column_by_name(name).and_then(|column| column.as_binary_opt::<i32>());
+        column.ok_or_else(|| format!("{name} has another type"))
+    }
+
     fn longs(&self, name: &str) -> Result<&Int64Array, String> {
         let column = self.batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>());
         column.ok_or_else(|| format!("{name} has another type"))
@@ -155,15 +164,20 @@ impl SeriesRows for Points {
     fn from_batch(batch: &Batch, rows: Range<usize>) -> Result<Self, String> {
         let values = batch.floats("value")?;
         let times = &batch.times.values()[rows.clone()];
-        let mut points = Self {
-            timestamps: times.iter().map(|micros| micros.div_euclid(1_000)).collect(),
-            values: values.values()[rows.clone()].to_vec(),
-        };
+        let mut points = Self::new(
+            times.iter().map(|micros| micros.div_euclid(1_000)).collect(),
+            values.values()[rows.clone()].to_vec(),
+        );
         if values.null_count() > 0 {
-            for (value, row) in points.values.iter_mut().zip(rows) {
-                if values.is_null(row) {
-                    *value = stale();
+            let histograms = batch.binaries("histogram")?;
+            for (at, row) in rows.enumerate().filter(|(_, row)| values.is_null(*row)) {
+                if histograms.is_null(row) {
+                    points.values[at] = stale();
+                    continue;
                 }
+                let histogram = codec::decode(histograms.value(row)).map_err(|error| format!("histogram: {error}"))?;
+                points.values[at] = histogram_marker();
+                points.histograms.insert(points.timestamps[at], Arc::new(histogram));
             }
         }
         // Other programs may write rows in another order, or one time twice.
@@ -193,7 +207,7 @@ impl SeriesRows for Points {
         if rows.len() == self.len() {
             return self;
         }
-        Self { timestamps: self.timestamps[rows.clone()].to_vec(), values: self.values[rows].to_vec() }
+        self.slice(rows)
     }
 }
 

@@ -72,6 +72,8 @@ fn column(
             .set_column_bloom_filter_fpp(path.clone(), 0.01),
         (_, DataType::Timestamp(..)) => plain(builder, Encoding::DELTA_BINARY_PACKED),
         ("value", _) if values == ValueEncoding::ByteStreamSplit => plain(builder, Encoding::BYTE_STREAM_SPLIT),
+        // No two are the same.
+        ("histogram", _) => plain(builder, Encoding::PLAIN),
         // What the dictionary falls back to when it is full.
         (_, DataType::Float64) => builder.set_column_encoding(path.clone(), Encoding::BYTE_STREAM_SPLIT),
         _ => builder,

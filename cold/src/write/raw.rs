@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, BinaryBuilder, BooleanBufferBuilder, Float64Array, Int64Array, RecordBatch, StringArray,
+    StringBuilder, TimestampMicrosecondArray,
 };
 use arrow::buffer::NullBuffer;
-use schemas::points::is_stale;
+use schemas::histogram::codec;
+use schemas::points::{is_histogram, is_stale};
 use schemas::tier_map::ColdTable;
 use schemas::{Points, SeriesId};
 
@@ -17,6 +19,8 @@ use crate::table::FileStats;
 
 /// Rows are given to the encoder in batches of about this many.
 const BATCH_ROWS: usize = 32 << 10;
+/// A batch ends early when its native histograms have this many bytes.
+const BATCH_HISTOGRAM_BYTES: usize = 8 << 20;
 
 /// Collects rows of the table `raw`.
 pub(crate) struct RawColumns {
@@ -25,8 +29,9 @@ pub(crate) struct RawColumns {
     metric: MetricColumn,
     ts: Vec<i64>,
     value: Vec<f64>,
-    /// Set once a batch holds a staleness marker, which is NULL in the table.
-    has_stale: bool,
+    /// Rows of the batch whose value is NULL in the table: staleness markers and native histograms.
+    without_value: Vec<usize>,
+    histograms: HistogramColumn,
     stats: FileStats,
 }
 
@@ -38,7 +43,8 @@ impl Default for RawColumns {
             metric: MetricColumn::default(),
             ts: Vec::new(),
             value: Vec::new(),
-            has_stale: false,
+            without_value: Vec::new(),
+            histograms: HistogramColumn::default(),
             stats: FileStats::default(),
         }
     }
@@ -47,14 +53,24 @@ impl Default for RawColumns {
 impl RawColumns {
     pub(crate) fn push(&mut self, metric: &str, id: SeriesId, points: &Points) -> Result<(), ColdError> {
         let (Some(&first), Some(&last)) = (points.timestamps.first(), points.timestamps.last()) else { return Ok(()) };
-        let rows = self.ts.len() + points.len();
+        let first_row = self.ts.len();
+        let rows = first_row + points.len();
         self.series_id.resize(rows, id.0);
         self.metric.push(metric, points.len());
         self.ts.extend(points.timestamps.iter().map(|ms| ms.saturating_mul(1_000)));
         self.value.extend_from_slice(&points.values);
-        self.has_stale |= points.values.iter().any(|&value| is_stale(value));
+        for (row, (ts, value)) in (first_row..).zip(points.iter()) {
+            let histogram = if is_histogram(value) { points.histograms.get(ts) } else { None };
+            if let Some(histogram) = histogram {
+                self.histograms.push(row, &codec::encode(histogram));
+            }
+            if is_stale(value) || histogram.is_some() {
+                self.without_value.push(row);
+            }
+        }
         self.stats.add(metric, id.0, points.len(), Some((first, last)));
-        if rows >= BATCH_ROWS { self.flush() } else { Ok(()) }
+        let full = rows >= BATCH_ROWS || self.histograms.bytes.len() >= BATCH_HISTOGRAM_BYTES;
+        if full { self.flush() } else { Ok(()) }
     }
 
     pub(crate) fn finish(&mut self) -> Result<(), ColdError> {
@@ -72,18 +88,54 @@ impl RawColumns {
             return Ok(());
         }
         let value = std::mem::take(&mut self.value);
-        let nulls = std::mem::take(&mut self.has_stale)
-            .then(|| NullBuffer::from_iter(value.iter().map(|&value| !is_stale(value))));
+        let without_value = std::mem::take(&mut self.without_value);
+        let nulls = (!without_value.is_empty()).then(|| {
+            let mut valid = BooleanBufferBuilder::new(rows);
+            valid.append_n(rows, true);
+            without_value.iter().for_each(|&row| valid.set_bit(row, false));
+            NullBuffer::new(valid.finish())
+        });
         let columns: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::from(std::mem::take(&mut self.series_id))),
             Arc::new(self.metric.take()),
             Arc::new(TimestampMicrosecondArray::from(std::mem::take(&mut self.ts)).with_timezone("UTC")),
             Arc::new(Float64Array::new(value.into(), nulls)),
-            Arc::new(BinaryArray::new_null(rows)),
+            Arc::new(self.histograms.take(rows)),
         ];
         let batch = RecordBatch::try_new(data_schema(ColdTable::Raw), columns);
         let batch = batch.doing(|| "cannot encode raw".to_owned())?;
         self.writer.write(batch, std::mem::take(&mut self.stats))
+    }
+}
+
+/// The bytes of a few rows' native histograms.
+#[derive(Default)]
+struct HistogramColumn {
+    /// Each row that has one, and where its bytes end.
+    ends: Vec<(usize, usize)>,
+    bytes: Vec<u8>,
+}
+
+impl HistogramColumn {
+    fn push(&mut self, row: usize, histogram: &[u8]) {
+        self.bytes.extend_from_slice(histogram);
+        self.ends.push((row, self.bytes.len()));
+    }
+
+    fn take(&mut self, rows: usize) -> BinaryArray {
+        let (ends, bytes) = (std::mem::take(&mut self.ends), std::mem::take(&mut self.bytes));
+        if ends.is_empty() {
+            return BinaryArray::new_null(rows);
+        }
+        let mut column = BinaryBuilder::with_capacity(rows, bytes.len());
+        let (mut row, mut start) = (0, 0);
+        for (of, end) in ends {
+            column.append_nulls(of - row);
+            column.append_value(&bytes[start..end]);
+            (row, start) = (of + 1, end);
+        }
+        column.append_nulls(rows - row);
+        column.finish()
     }
 }
 

@@ -17,8 +17,12 @@ use crate::table::FileStats;
 const PART_BYTES_MAX: usize = if cfg!(test) { 256 << 10 } else { 256 << 20 };
 /// A file is kept in memory up to this size, then on disk.
 const SPOOL_BYTES_MAX: usize = if cfg!(test) { 64 << 10 } else { 16 << 20 };
-/// Rows that decide how raw values are encoded.
+/// Rows that decide how raw values are encoded …
 const TRIAL_ROWS: usize = 128 << 10;
+/// … or fewer, where they have this many bytes: native histograms do.
+const TRIAL_BYTES: usize = 32 << 20;
+/// A row group is closed early at this size, which floats alone do not reach: it is held in memory.
+const ROW_GROUP_BYTES_MAX: usize = 64 << 20;
 
 /// A finished Parquet file that is not yet uploaded.
 pub(crate) struct Part {
@@ -48,6 +52,7 @@ pub(crate) struct RollingWriter {
     /// Rows that wait for the trial.
     waiting: Vec<(RecordBatch, FileStats)>,
     waiting_rows: usize,
+    waiting_bytes: usize,
     open: Option<Open>,
     parts: Vec<Part>,
 }
@@ -56,7 +61,7 @@ impl RollingWriter {
     pub(crate) fn new(table: ColdTable) -> Self {
         // Only raw values are worth a trial; floats of rollups use a dictionary while it pays.
         let encoding = (table != ColdTable::Raw).then_some(ValueEncoding::Dictionary);
-        Self { table, encoding, waiting: Vec::new(), waiting_rows: 0, open: None, parts: Vec::new() }
+        Self { table, encoding, waiting: Vec::new(), waiting_rows: 0, waiting_bytes: 0, open: None, parts: Vec::new() }
     }
 
     /// Appends rows; `stats` are of these rows.
@@ -65,8 +70,10 @@ impl RollingWriter {
             return self.append(&batch, &stats, encoding);
         }
         self.waiting_rows += batch.num_rows();
+        self.waiting_bytes += batch.get_array_memory_size();
         self.waiting.push((batch, stats));
-        if self.waiting_rows >= TRIAL_ROWS { self.decide_encoding() } else { Ok(()) }
+        let enough = self.waiting_rows >= TRIAL_ROWS || self.waiting_bytes >= TRIAL_BYTES;
+        if enough { self.decide_encoding() } else { Ok(()) }
     }
 
     /// Ends the last file.
@@ -103,6 +110,9 @@ impl RollingWriter {
         };
         open.writer.write(batch).doing(|| format!("cannot encode {}", self.table.as_str()))?;
         open.stats.merge(stats);
+        if open.writer.in_progress_size() >= ROW_GROUP_BYTES_MAX {
+            open.writer.flush().doing(|| format!("cannot encode {}", self.table.as_str()))?;
+        }
         if open.writer.bytes_written() + open.writer.in_progress_size() >= PART_BYTES_MAX {
             self.close()
         } else {

@@ -32,7 +32,7 @@ async fn a_big_hour_becomes_several_files_that_are_sent_in_pieces() {
             let labels = Labels::new([("__name__", "noise"), ("host", &format!("h{host}"))]).expect("valid");
             let timestamps: Vec<i64> = (0..3_600).map(|second| HOUR.start().0 + second * 1_000).collect();
             let values = noise(host).take(timestamps.len()).collect();
-            (labels.hash().series_id(), labels, Points { timestamps, values })
+            (labels.hash().series_id(), labels, Points::new(timestamps, values))
         })
         .collect();
     told.sort_by_key(|(id, ..)| *id);

@@ -3,7 +3,7 @@
 use cold::ColdSelection;
 use schemas::points::stale;
 use schemas::rollup::{BucketRow, bucketize};
-use schemas::{DurationMs, Resolution};
+use schemas::{DurationMs, Points, Resolution};
 
 use crate::support::*;
 
@@ -97,4 +97,76 @@ async fn a_range_cuts_within_the_hour() {
         assert_eq!(list.iter().map(|(ts, _)| ts - start).collect::<Vec<_>>(), [10_000, 20_000]);
     }
     assert_eq!(read.len(), 2);
+}
+
+#[tokio::test]
+async fn native_histograms_keep_every_bit_and_have_no_rollup_rows() {
+    let given = Given::a_directory();
+    let archive = given.archive("a").await;
+    let start = HOUR.start().0;
+    let mut only = Points::default();
+    let mut mixed = points(&[(start, 1.5), (start + 5_000, stale())]);
+    for i in 0..400_u32 {
+        only.push_histogram(start + i64::from(i) * 9_000, histogram(i));
+    }
+    mixed.push_histogram(start + 60_000, histogram(7));
+    mixed.push(start + 61_000, f64::NAN);
+    mixed.push_histogram(start + 62_000, histogram(8));
+    let told = [
+        Told { labels: labels("latency", "a"), points: only },
+        Told { labels: labels("latency", "b"), points: mixed },
+        Told { labels: labels("up", "a"), points: gauge(HOUR, 3) },
+    ];
+    let commit = archive_hour(&archive, HOUR, 1, &told).await.expect("archived");
+    // Of the mixed series two minutes and the hour.
+    assert_eq!(commit.rows, (400 + 5 + 360) + (2 + 60) + (1 + 1));
+    let (read, _) = read_points(&archive, &everything()).await;
+    assert_eq!(read, told_points(&told));
+    assert_eq!(read_histograms(&archive, &everything()).await, told_histograms(&told));
+    for resolution in [Resolution::Minute, Resolution::Hour] {
+        let ids: Vec<_> = read_buckets(&archive, resolution).await.into_iter().map(|(id, _)| id).collect();
+        assert_eq!(ids.len(), 2);
+        assert!(!ids.contains(&told[0].id()));
+    }
+}
+
+#[tokio::test]
+async fn an_hour_of_nothing_but_histograms_is_archived_once() {
+    let given = Given::a_directory();
+    let archive = given.archive("a").await;
+    let mut only = Points::default();
+    only.push_histogram(HOUR.start().0, histogram(1));
+    let told = [Told { labels: labels("latency", "a"), points: only }];
+    assert!(!archive_hour(&archive, HOUR, 1, &told).await.expect("archived").unchanged);
+    assert!(archive_hour(&archive, HOUR, 1, &told).await.expect("archived").unchanged);
+    // Sealed again with a float beside it, and once more without.
+    let mut both = told.clone();
+    both[0].points.push(HOUR.start().0 + 1, 2.5);
+    archive_hour(&archive, HOUR, 2, &both).await.expect("archived");
+    assert_eq!(read_buckets(&archive, Resolution::Hour).await.len(), 1);
+    archive_hour(&archive, HOUR, 3, &told).await.expect("archived");
+    assert!(read_buckets(&archive, Resolution::Hour).await.is_empty());
+    assert_eq!(read_histograms(&archive, &everything()).await, told_histograms(&told));
+}
+
+#[tokio::test]
+async fn two_nodes_histograms_of_an_hour_are_united() {
+    let given = Given::a_directory();
+    let (a, b) = (given.archive("a").await, given.archive("b").await);
+    let start = HOUR.start().0;
+    let series = |list: &[(i64, u32)], floats: &[(i64, f64)]| {
+        let mut points = Points::default();
+        list.iter().for_each(|&(at, number)| points.push_histogram(start + at, histogram(number)));
+        floats.iter().for_each(|&(at, value)| points.push(start + at, value));
+        points.settle();
+        [Told { labels: labels("latency", "a"), points }]
+    };
+    archive_hour(&a, HOUR, 1, &series(&[(0, 1), (10, 2), (20, 3)], &[(30, 3.5)])).await.expect("archived");
+    archive_hour(&b, HOUR, 1, &series(&[(10, 4), (30, 5), (40, 6)], &[(20, 4.5)])).await.expect("archived");
+    let united = series(&[(0, 1), (10, 4), (30, 5), (40, 6)], &[(20, 4.5)]);
+    a.refresh().await.expect("readable");
+    for archive in [&a, &b] {
+        assert_eq!(read_points(archive, &everything()).await.0, told_points(&united));
+        assert_eq!(read_histograms(archive, &everything()).await, told_histograms(&united));
+    }
 }

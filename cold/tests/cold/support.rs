@@ -10,6 +10,7 @@ use cold::{
 use futures::{FutureExt, TryStreamExt};
 use object_store::ObjectStore;
 use runtime::{Clock, ManualClock};
+use schemas::histogram::{Buckets, Histogram, Span};
 use schemas::rollup::Bucket;
 use schemas::time::{HOUR_MS, SECOND_MS};
 use schemas::{Epoch, Hour, Labels, Points, Resolution, RetentionClass, SeriesId, TimeRange, TimestampMs};
@@ -193,6 +194,37 @@ pub(crate) async fn read_points(archive: &Archive, selection: &ColdSelection) ->
     let read: Read = found.into_iter().map(|(id, points)| (id.0, bits(&points))).collect();
     assert_eq!(read.len(), count, "each series comes once");
     (read, counters)
+}
+
+/// Native histograms by series and time.
+pub(crate) type ReadHistograms = BTreeMap<(i64, i64), Arc<Histogram>>;
+
+pub(crate) async fn read_histograms(archive: &Archive, selection: &ColdSelection) -> ReadHistograms {
+    let counters = ReadCounters::default();
+    let stream = archive.scan_points(&archive.versions(), selection, &counters).await.expect("plans");
+    let found: Vec<(SeriesId, Points)> = stream.try_collect().await.expect("reads");
+    let of_series = |(id, points): &(SeriesId, Points)| -> Vec<((i64, i64), Arc<Histogram>)> {
+        points.histograms.iter().map(|(ts, histogram)| ((id.0, ts), Arc::clone(histogram))).collect()
+    };
+    found.iter().flat_map(of_series).collect()
+}
+
+/// What a reader must find of native histograms.
+pub(crate) fn told_histograms(told: &[Told]) -> ReadHistograms {
+    let of_series = |told: &Told| -> Vec<((i64, i64), Arc<Histogram>)> {
+        let id = told.id().0;
+        told.points.histograms.iter().map(|(ts, histogram)| ((id, ts), Arc::clone(histogram))).collect()
+    };
+    told.iter().flat_map(of_series).collect()
+}
+
+/// One of many native histograms.
+pub(crate) fn histogram(number: u32) -> Arc<Histogram> {
+    let counts: Vec<f64> = (1..=3 + number % 4).map(|bucket| f64::from(bucket * number) / 2.0).collect();
+    let spans = vec![Span { offset: -2, length: 3 + number % 4 }];
+    let count = counts.iter().sum();
+    let positive = Buckets { spans, counts };
+    Arc::new(Histogram { schema: 1, count, sum: f64::from(number) * 0.1, positive, ..Histogram::default() })
 }
 
 pub(crate) async fn read_buckets(archive: &Archive, resolution: Resolution) -> Vec<(SeriesId, Vec<Bucket>)> {

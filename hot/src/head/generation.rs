@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 use schemas::chunk::ChunkDecoder;
 use schemas::{Epoch, Hour, Points, SeriesAddress, Sid, TimeRange};
 
-use super::shard::Shard;
+use super::shard::{Applied, Shard};
 use super::{HeadBatch, SHARDS, shard_of};
 use crate::error::HotError;
 
@@ -21,6 +21,8 @@ pub(crate) struct Generation {
     points: AtomicU64,
     log_bytes: AtomicU64,
     arena_bytes: AtomicU64,
+    /// Bytes of the native histograms in the pages.
+    histogram_bytes: AtomicU64,
     log_records: AtomicU64,
     /// When the first point came, in ms; `i64::MAX` while there is none.
     first_arrival: AtomicI64,
@@ -35,6 +37,7 @@ impl Generation {
             points: AtomicU64::new(0),
             log_bytes: AtomicU64::new(0),
             arena_bytes: AtomicU64::new(0),
+            histogram_bytes: AtomicU64::new(0),
             log_records: AtomicU64::new(0),
             first_arrival: AtomicI64::new(i64::MAX),
         }
@@ -53,11 +56,12 @@ impl Generation {
                 *hours.entry(hour).or_default() += points;
             }
         }
-        let mut packed = 0;
         for (shard, points) in batch.by_shard() {
-            packed += self.shards[shard].write().apply(&batch.addresses, points);
+            let Applied { packed, histograms } = self.shards[shard].write().apply(points);
+            self.arena_bytes.fetch_add(packed as u64, Ordering::Relaxed);
+            self.histogram_bytes.fetch_add(histograms.came as u64, Ordering::Relaxed);
+            self.histogram_bytes.fetch_sub(histograms.went as u64, Ordering::Relaxed);
         }
-        self.arena_bytes.fetch_add(packed as u64, Ordering::Relaxed);
         self.points.fetch_add(batch.len() as u64, Ordering::Release);
         self.log_bytes.fetch_add(record_bytes as u64, Ordering::Relaxed);
         self.log_records.fetch_add(1, Ordering::Relaxed);
@@ -113,10 +117,12 @@ impl Generation {
         self.log_bytes.load(Ordering::Relaxed)
     }
 
-    /// What the bounds of an epoch count: bytes of its log or of its mini-chunks, whichever are more. These are fewer but
-    /// for points that do not pack, such as those of a series that jumps to and fro by months.
+    /// What the bounds of an epoch count: bytes of its log, or of its mini-chunks and the native histograms in its pages,
+    /// whichever are more. These are fewer but for points that do not pack, such as those of a series that jumps to and fro by
+    /// months.
     pub(crate) fn size(&self) -> u64 {
-        self.log_bytes().max(self.arena_bytes.load(Ordering::Relaxed))
+        let packed = self.arena_bytes.load(Ordering::Relaxed);
+        self.log_bytes().max(packed + self.histogram_bytes.load(Ordering::Relaxed))
     }
 
     pub(crate) fn log_records(&self) -> u64 {
@@ -136,8 +142,11 @@ impl Generation {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
-    use schemas::points::stale;
+    use schemas::histogram::Histogram;
+    use schemas::points::{histogram_marker, stale};
     use schemas::{MetricId, RetentionClass};
 
     use super::*;
@@ -148,7 +157,7 @@ mod tests {
 
     fn apply(generation: &Generation, points: &[(u32, i64, f64)]) {
         let addresses: Vec<SeriesAddress> = (0..200).map(address).collect();
-        generation.apply(&HeadBatch::new(addresses, points.iter().copied()), 100, 5);
+        generation.apply(&HeadBatch::new(addresses, points.iter().copied(), &[]), 100, 5);
     }
 
     fn read(generation: &Generation, sid: u32, range: std::ops::Range<i64>) -> Vec<(i64, u64)> {
@@ -171,6 +180,42 @@ mod tests {
         let got = read(&generation, 7, 2_000..5_000);
         assert_eq!(got, [(2_000, 2.0_f64.to_bits()), (3_000, (-1.0_f64).to_bits()), (4_000, 4.0_f64.to_bits())]);
         assert_eq!((generation.points(), generation.log_bytes(), generation.first_arrival_ms()), (42, 100, Some(5)));
+    }
+
+    #[test]
+    fn histograms_are_read_from_pages_and_from_packed_chunks_and_counted_while_they_lie_in_pages() {
+        let generation = Generation::new(Epoch(1));
+        let histogram = |count: i64| Arc::new(Histogram { count: count as f64, ..Histogram::default() });
+        let addresses: Vec<SeriesAddress> = (0..3).map(address).collect();
+        let mut points = Vec::new();
+        let mut histograms = Vec::new();
+        for i in 0..40 {
+            for series in [2, 0] {
+                points.push((series, 1_000 * i, histogram_marker()));
+                histograms.push(histogram(i * 10 + i64::from(series)));
+            }
+            points.push((1, 1_000 * i, 0.5));
+        }
+        // A correction in either direction, one of them of a page that was packed.
+        points.extend([(0, 3_000, 7.0), (1, 39_000, histogram_marker()), (0, 39_000, histogram_marker())]);
+        histograms.extend([histogram(-1), histogram(-2)]);
+        generation.apply(&HeadBatch::new(addresses, points.into_iter(), &histograms), 1, 5);
+        let read = |series: u32| {
+            let range = TimeRange::new(schemas::TimestampMs(2_000), schemas::TimestampMs(40_000)).expect("ordered");
+            let mut out = Points::default();
+            generation.read(address(series), range, &mut ChunkDecoder::default(), &mut out).expect("readable");
+            out.settle();
+            out.histograms.iter().map(|(ts, histogram)| (ts / 1_000, histogram.count)).collect::<Vec<_>>()
+        };
+        let told = |series: i64| (2..40).map(move |i| (i, (i * 10 + series) as f64));
+        assert_eq!(read(2), told(2).collect::<Vec<_>>());
+        let corrected = told(0).filter(|(i, _)| *i != 3).map(|(i, count)| (i, if i == 39 { -2.0 } else { count }));
+        assert_eq!(read(0), corrected.collect::<Vec<_>>());
+        assert_eq!(read(1), [(39, -1.0)]);
+        // Two full pages and eight points of 0 and 2 each; one of 1.
+        let held = generation.histogram_bytes.load(Ordering::Relaxed);
+        assert_eq!(held, 17 * histogram(0).bytes() as u64);
+        assert!(generation.bytes() > held && generation.size() > held);
     }
 
     #[test]

@@ -1,14 +1,19 @@
-//! A shard of a generation: the pages of its series, and one arena for their mini-chunks.
+//! A shard of a generation: the pages of its series, and one arena for their mini-chunks. The native histograms of a page lie
+//! beside it until it is packed.
 //!
 //! An arena entry is `link to the series' previous mini-chunk (8), length (4), ms from the first timestamp to the last (4),
 //! first timestamp (8), chunk`; so a read of one hour passes over the others without looking into them.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use schemas::chunk::{ChunkDecoder, ChunkEncoder};
+use schemas::histogram::Histogram;
+use schemas::points::Histograms;
 use schemas::{Points, SeriesAddress, Sid};
 use smallvec::SmallVec;
 
-use super::HeadPoint;
+use super::ShardPoints;
 use super::page::{ChunkLink, LINK_BYTES, Page};
 use crate::error::HotError;
 
@@ -21,20 +26,39 @@ const ENTRY_HEADER_BYTES: usize = FIRST_AT + 8;
 pub(super) struct Shard {
     slots: HashMap<Sid, u32>,
     pages: Vec<Page>,
+    /// By page.
+    histograms: HashMap<usize, Histograms>,
+    histogram_bytes: Counted,
     arena: Vec<u8>,
     encoder: ChunkEncoder,
     scratch: Points,
 }
 
+/// Bytes since the shard began.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counted {
+    pub(super) came: usize,
+    pub(super) went: usize,
+}
+
+/// By how much a shard grew.
+#[derive(Debug)]
+pub(super) struct Applied {
+    /// Bytes of mini-chunks.
+    pub(super) packed: usize,
+    /// Bytes of the native histograms in pages.
+    pub(super) histograms: Counted,
+}
+
 impl Shard {
-    /// Adds points in arrival order; returns by how many bytes the arena grew.
-    pub(super) fn apply(&mut self, addresses: &[SeriesAddress], points: &[HeadPoint]) -> usize {
-        let before = self.arena.len();
+    /// Adds points in arrival order.
+    pub(super) fn apply(&mut self, points: ShardPoints<'_>) -> Applied {
+        let (arena_before, before) = (self.arena.len(), self.histogram_bytes);
         let mut last: Option<(u32, usize)> = None;
-        for point in points {
+        for (point, histogram) in points.iter() {
             let slot = match last {
                 Some((series, slot)) if series == point.series => slot,
-                _ => self.slot(addresses[point.series as usize]),
+                _ => self.slot(points.address(point.series)),
             };
             last = Some((point.series, slot));
             if !self.pages[slot].push(point.timestamp, point.value) {
@@ -42,8 +66,19 @@ impl Shard {
                 let pushed = self.pages[slot].push(point.timestamp, point.value);
                 debug_assert!(pushed, "an empty page takes any point");
             }
+            if let Some(histogram) = histogram {
+                self.keep_histogram(slot, point.timestamp, histogram);
+            }
         }
-        self.arena.len() - before
+        let Counted { came, went } = self.histogram_bytes;
+        let histograms = Counted { came: came - before.came, went: went - before.went };
+        Applied { packed: self.arena.len() - arena_before, histograms }
+    }
+
+    fn keep_histogram(&mut self, slot: usize, timestamp_ms: i64, histogram: &Arc<Histogram>) {
+        self.histogram_bytes.came += histogram.bytes();
+        let replaced = self.histograms.entry(slot).or_default().insert(timestamp_ms, Arc::clone(histogram));
+        self.histogram_bytes.went += replaced.map_or(0, |replaced| replaced.bytes());
     }
 
     fn slot(&mut self, address: SeriesAddress) -> usize {
@@ -60,6 +95,10 @@ impl Shard {
         let page = &mut self.pages[slot];
         self.scratch.clear();
         page.copy_to(&mut self.scratch);
+        if let Some(histograms) = self.histograms.remove(&slot) {
+            self.histogram_bytes.went += histograms.iter().map(|(_, histogram)| histogram.bytes()).sum::<usize>();
+            self.scratch.histograms = histograms;
+        }
         // Settling parts and then their sequence gives the same as settling the sequence: arrival order is kept.
         self.scratch.settle();
         let (Some(&first), Some(&last)) = (self.scratch.timestamps.first(), self.scratch.timestamps.last()) else {
@@ -71,9 +110,9 @@ impl Shard {
         self.arena.extend_from_slice(&[0; SPAN_AT - LENGTH_AT]);
         self.arena.extend_from_slice(&span.to_le_bytes());
         self.arena.extend_from_slice(&first.to_le_bytes());
-        self.encoder.encode(&self.scratch.timestamps, &self.scratch.values, &mut self.arena);
+        self.encoder.encode_points(&self.scratch, 0..self.scratch.len(), &mut self.arena);
         let len = self.arena.len() - start - ENTRY_HEADER_BYTES;
-        let len = u32::try_from(len).expect("sixteen points are a few hundred bytes");
+        let len = u32::try_from(len).expect("sixteen points are far below 4 GiB");
         self.arena[start + LENGTH_AT..start + SPAN_AT].copy_from_slice(&len.to_le_bytes());
         page.newest_chunk = ChunkLink::to(start);
         page.clear();
@@ -108,6 +147,11 @@ impl Shard {
                 .map_err(|error| HotError::damaged("mini-chunk", "head", &sid.0.to_be_bytes(), error))?;
         }
         page.copy_range_to(start_ms, end_ms, out);
+        if let Some(histograms) = self.histograms.get(&(slot as usize)) {
+            for (timestamp_ms, histogram) in histograms.range(start_ms, end_ms) {
+                out.histograms.insert(timestamp_ms, Arc::clone(histogram));
+            }
+        }
         Ok(())
     }
 
@@ -124,6 +168,8 @@ impl Shard {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.arena.capacity() + self.pages.capacity() * size_of::<Page>() + self.slots.allocation_size()
+        let histograms = self.histogram_bytes.came - self.histogram_bytes.went + self.histograms.allocation_size();
+        let pages = self.pages.capacity() * size_of::<Page>();
+        self.arena.capacity() + pages + self.slots.allocation_size() + histograms
     }
 }

@@ -236,6 +236,19 @@ fn label_names_and_values_are_those_of_matching_series() {
 }
 
 #[test]
+fn cardinality_names_the_largest_of_each_kind() {
+    let given = Given::an_index();
+    given.series(&["up job=api zone=eu", "up job=web zone=eu", "up job=db zone=us", "disk job=db"]);
+    let row = |name: &str, count| (name.to_owned(), count);
+    let found = given.index.cardinality(2);
+    assert_eq!(found.series_by_metric, [row("up", 3), row("disk", 1)]);
+    assert_eq!(found.values_by_label, [row("job", 3), row("zone", 2)]);
+    assert_eq!(found.bytes_by_label, [row("job", 8), row("__name__", 6)]);
+    assert_eq!(found.series_by_pair[0], row("__name__=up", 3));
+    assert_eq!(given.index.cardinality(0).series_by_pair, []);
+}
+
+#[test]
 fn label_values_agree_whichever_way_they_are_found() {
     let given = Given::an_index();
     let texts: Vec<String> = (0..200).map(|i| format!("m{} v={}", i % 2, i % 40)).collect();

@@ -79,11 +79,15 @@ impl Sizes {
     fn add(&mut self, hour: Hour, points: &Points) {
         self.points += points.len() as u64;
         self.scratch.clear();
-        self.encoder.encode(&points.timestamps, &points.values, &mut self.scratch);
+        self.encoder.encode_points(points, 0..points.len(), &mut self.scratch);
         self.chunk_bytes += self.scratch.len() as u64;
         let mut buckets = Vec::new();
         bucketize(&points.timestamps, &points.values, DurationMs::MINUTE, |bucket| buckets.push(bucket));
         self.scratch.clear();
+        // Native histograms have no rows.
+        if buckets.is_empty() {
+            return;
+        }
         rollup_row::encode_buckets(DurationMs::MINUTE, hour.start(), &buckets, true, &mut self.scratch);
         self.row_bytes += self.scratch.len() as u64;
     }
@@ -95,6 +99,8 @@ impl Sizes {
 
 #[cfg(test)]
 mod tests {
+    use schemas::histogram::Histogram;
+
     use super::*;
 
     fn points(every_ms: i64) -> Points {
@@ -118,6 +124,19 @@ mod tests {
     fn ten_second_scrapes_are_identity_and_dense_metrics_are_not() {
         assert_eq!(form_of(10_000, 10), Form::Raw1m);
         assert_eq!(form_of(100, 1), Form::Raw);
+    }
+
+    #[test]
+    fn histograms_have_no_rows_so_a_metric_of_them_that_is_not_small_is_kept_as_raw() {
+        let histogram = Arc::new(Histogram::default());
+        let form_of = |points: i64| {
+            let mut sizes = Sizes::default();
+            let mut all = Points::default();
+            (0..points).for_each(|i| all.push_histogram(i, Arc::clone(&histogram)));
+            sizes.add(Hour(0), &all);
+            sizes.form()
+        };
+        assert_eq!((form_of(999), form_of(1_000)), (Form::Raw1m, Form::Raw));
     }
 
     #[test]

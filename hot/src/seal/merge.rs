@@ -134,11 +134,17 @@ struct Gathered {
 #[derive(Debug)]
 pub(super) struct Merged {
     pub(super) address: SeriesAddress,
-    pub(super) points: Points,
+    /// How many points there are.
+    pub(super) len: usize,
+    /// These, if somebody wants to see them: a block of histograms takes far more than its chunks.
+    pub(super) points: Option<Points>,
     pub(super) target: Target,
     pub(super) chunk: Vec<u8>,
+    /// Empty where no bucket has a float or a staleness marker.
     pub(super) minutes: Vec<u8>,
     pub(super) hour: Vec<u8>,
+    /// Whether the hour has a base of the series, and so may have rows of it.
+    pub(super) has_base: bool,
 }
 
 /// Reads all sources of an hour, by address.
@@ -171,14 +177,14 @@ impl<'v> Merger<'v> {
             for &address in block {
                 gathered.extend(self.gather(address, &mut cold)?);
             }
-            let hour = self.hour;
+            let (hour, keep) = (self.hour, tee.is_some());
             let merged: Result<Vec<Merged>, HotError> = gathered
                 .into_par_iter()
-                .map_init(Scratch::default, |scratch, series| scratch.merge(hour, series))
+                .map_init(Scratch::default, |scratch, series| scratch.merge(hour, series, keep))
                 .collect();
             for series in merged? {
-                if let Some(tee) = &mut tee {
-                    tee(series.address, &series.points).map_err(|source| HotError::Caller { source })?;
+                if let (Some(tee), Some(points)) = (&mut tee, &series.points) {
+                    tee(series.address, points).map_err(|source| HotError::Caller { source })?;
                 }
                 output.put(&series)?;
             }
@@ -240,7 +246,8 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn merge(&mut self, hour: Hour, series: Gathered) -> Result<Merged, HotError> {
+    /// `keep`: the points are wanted when they are encoded.
+    fn merge(&mut self, hour: Hour, series: Gathered, keep: bool) -> Result<Merged, HotError> {
         let Gathered { address, base, mut newer, target } = series;
         let only_chunk = matches!(base, Base::None) && newer.len() == 1;
         let (points, before) = self.settled(hour, address, base, &newer)?;
@@ -250,18 +257,25 @@ impl Scratch {
             "hour {hour} has {} points of a series after sealing, but {before} before",
             points.len()
         );
-        let mut merged = Merged { address, points, target, chunk: Vec::new(), minutes: Vec::new(), hour: Vec::new() };
-        if merged.points.is_empty() {
-            merged.target = Target::NOTHING;
-        }
-        if target.chunk.is_some() && !merged.points.is_empty() {
+        let mut merged = Merged {
+            address,
+            len: points.len(),
+            points: None,
+            target: if points.is_empty() { Target::NOTHING } else { target },
+            chunk: Vec::new(),
+            minutes: Vec::new(),
+            hour: Vec::new(),
+            has_base: before > 0,
+        };
+        if merged.target.chunk.is_some() {
             match newer.pop() {
                 // The same points give the same bytes: what one run holds alone needs no encoding.
                 Some(chunk) if only_chunk => merged.chunk = chunk,
-                _ => self.encoder.encode(&merged.points.timestamps, &merged.points.values, &mut merged.chunk),
+                _ => self.encoder.encode_points(&points, 0..points.len(), &mut merged.chunk),
             }
         }
-        roll_up(hour, &mut merged);
+        roll_up(hour, &points, &mut merged);
+        merged.points = keep.then_some(points);
         Ok(merged)
     }
 
@@ -300,15 +314,18 @@ impl Scratch {
     }
 }
 
-/// Encodes the rollups that are wanted of a series.
-fn roll_up(hour: Hour, merged: &mut Merged) {
-    let Merged { points, target, minutes, hour: hour_row, .. } = merged;
+/// Encodes the rollups that are wanted of a series: of its floats. Native histograms alone give no row.
+fn roll_up(hour: Hour, points: &Points, merged: &mut Merged) {
+    let Merged { target, minutes, hour: hour_row, .. } = merged;
     let (timestamps, values) = (&points.timestamps, &points.values);
     let start = BucketStart::containing(hour.start(), DurationMs::HOUR);
     let of_hour = match (target.minutes, target.hour) {
         (true, wants_hour) => {
             let mut buckets: Vec<Bucket> = Vec::new();
             bucketize(timestamps, values, DurationMs::MINUTE, |bucket| buckets.push(bucket));
+            if buckets.is_empty() {
+                return;
+            }
             rollup_row::encode_buckets(DurationMs::MINUTE, hour.start(), &buckets, true, minutes);
             let whole = wants_hour.then(|| fold_buckets(start, &buckets));
             if let Some(whole) = &whole {

@@ -51,25 +51,40 @@ impl<'a> Outputs<'a> {
 
     pub(super) fn put(&mut self, series: &Merged) -> Result<(), HotError> {
         self.stats.series += 1;
-        self.stats.points += series.points.len() as u64;
+        self.stats.points += series.len as u64;
         let week = self.hour.week();
         if let Some(form) = series.target.chunk {
             self.put_value(Family::of_raw(form, self.hour), series, &series.chunk)?;
         }
         if series.target.minutes {
-            self.put_value(Family::Minute(week), series, &series.minutes)?;
+            self.put_row(Family::Minute(week), series, &series.minutes)?;
         }
         if series.target.hour {
-            self.put_value(Family::Hour(week), series, &series.hour)?;
+            self.put_row(Family::Hour(week), series, &series.hour)?;
         }
         Ok(())
     }
 
+    /// Writes a row, or takes it away where native histograms have replaced every float that it was of.
+    fn put_row(&mut self, family: Family, series: &Merged, row: &[u8]) -> Result<(), HotError> {
+        match (row.is_empty(), series.has_base) {
+            (false, _) => self.put_value(family, series, row),
+            (true, true) => {
+                let key = sealed_key(self.hour, series.address);
+                self.writer(family).delete(&key)
+            }
+            (true, false) => Ok(()),
+        }
+    }
+
     fn put_value(&mut self, family: Family, series: &Merged, value: &[u8]) -> Result<(), HotError> {
+        let key = sealed_key(self.hour, series.address);
+        self.writer(family).put(&key, value)
+    }
+
+    fn writer(&mut self, family: Family) -> &mut TableWriter<'a> {
         let core = self.core;
-        let writer =
-            self.writers.entry(family).or_insert_with(|| TableWriter::new(core.staging(), core.engine(), family));
-        writer.put(&sealed_key(self.hour, series.address), value)
+        self.writers.entry(family).or_insert_with(|| TableWriter::new(core.staging(), core.engine(), family))
     }
 
     /// Finished files in the order in which they are ingested: raw, then 1-minute, then 1-hour.

@@ -7,7 +7,7 @@
 
 use schemas::chunk::ChunkDecoder;
 use schemas::keys::{Family, parse_sealed_key, sealed_hour_prefix, sealed_key};
-use schemas::rollup::{Aggregate, Bucket, BucketMoments, aggregate_by_bucket, bucketize};
+use schemas::rollup::{Aggregate, Bucket, BucketMoments, aggregate_by_bucket, bucketize, bucketize_moments};
 use schemas::tier_map::Form;
 use schemas::{DurationMs, Hour, MetricId, Points, Resolution, RetentionClass, SeriesAddress, rollup_row};
 
@@ -158,6 +158,31 @@ impl View {
         Ok(stats)
     }
 
+    /// The base chunks of an hour as they lie there, neither decoded nor verified: `each` gets the index of every series that
+    /// has one, ascending, with its bytes. Otherwise as [`View::scan_points`].
+    pub fn scan_chunks(
+        &self,
+        hour: Hour,
+        addresses: &[SeriesAddress],
+        each: &mut dyn FnMut(usize, &[u8]),
+    ) -> Result<ScanStats, HotError> {
+        let mut stats = ScanStats::default();
+        let mut chunks = ChunkReader::new(self, hour, Access::Query);
+        for (index, &address) in addresses.iter().enumerate() {
+            if let Some(chunk) = chunks.find(address)? {
+                stats.row(chunk);
+                each(index, chunk);
+            }
+        }
+        Ok(stats)
+    }
+
+    /// That a chunk which [`View::scan_chunks`] gave is damaged.
+    pub fn damaged_chunk(&self, hour: Hour, address: SeriesAddress, reason: impl std::fmt::Display) -> HotError {
+        let form = self.map().form(address.class, address.metric, hour.day());
+        HotError::damaged("chunk", Family::of_raw(form, hour).to_string(), &sealed_key(hour, address), reason)
+    }
+
     /// The aggregates of the closed buckets `[b, b + width)` of an hour, from whatever holds them cheapest. `width` is an
     /// hour, or whole minutes that divide one. Otherwise as [`View::scan_points`].
     pub fn scan_aggregates<A: Aggregate>(
@@ -222,6 +247,48 @@ impl View {
                 points.clear();
                 chunks.read(address, &mut decoder, &mut stats, &mut points)?;
                 bucketize(&points.timestamps, &points.values, DurationMs::MINUTE, |bucket| buckets.push(bucket));
+            }
+            if !buckets.is_empty() {
+                each(index, &buckets);
+            }
+        }
+        Ok(stats)
+    }
+
+    /// The buckets of an hour with edges, without sketches. `resolution` is a minute or an hour. Otherwise as
+    /// [`View::scan_points`].
+    pub fn scan_bucket_moments(
+        &self,
+        hour: Hour,
+        resolution: Resolution,
+        addresses: &[SeriesAddress],
+        each: &mut dyn FnMut(usize, &[BucketMoments]),
+    ) -> Result<ScanStats, HotError> {
+        let mut stats = ScanStats::default();
+        let mut chunks = ChunkReader::new(self, hour, Access::Query);
+        let mut minutes = HourReader::new(self, Family::Minute(hour.week()), hour, Access::Query);
+        let mut hours = HourReader::new(self, Family::Hour(hour.week()), hour, Access::Query);
+        let (mut decoder, mut points) = (ChunkDecoder::default(), Points::default());
+        let mut buckets = Vec::new();
+        for (index, &address) in addresses.iter().enumerate() {
+            buckets.clear();
+            let rows = match (resolution, chunks.form_of(address)) {
+                (Resolution::Hour, _) => Some((&mut hours, DurationMs::HOUR)),
+                (Resolution::Minute, Form::Raw) => Some((&mut minutes, DurationMs::MINUTE)),
+                (Resolution::Minute | Resolution::Raw, _) => None,
+            };
+            if let Some((rows, width)) = rows {
+                if let Some(row) = rows.find(address)? {
+                    stats.row(row);
+                    rollup_row::decode_moments(row, hour.start(), width, &mut buckets)
+                        .map_err(|error| rows.damaged("rollup row", address, error))?;
+                }
+            } else {
+                points.clear();
+                chunks.read(address, &mut decoder, &mut stats, &mut points)?;
+                bucketize_moments(&points.timestamps, &points.values, DurationMs::MINUTE, |bucket| {
+                    buckets.push(bucket)
+                });
             }
             if !buckets.is_empty() {
                 each(index, &buckets);

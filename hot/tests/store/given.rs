@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use hot::{HourSeal, SealStats, Store, StoreConfig, View};
 use runtime::ManualClock;
-use schemas::points::is_stale;
+use schemas::histogram::{Buckets, Histogram, Span};
+use schemas::points::{histogram_marker, is_histogram, is_stale};
 use schemas::rollup::{Moments, aggregate_by_bucket};
 use schemas::tier_map::{DeltaVersions, Form, Owner, Thresholds};
 use schemas::time::{HOUR_MS, HourRange};
@@ -17,8 +18,49 @@ pub(crate) const CLASS: RetentionClass = RetentionClass::DEFAULT;
 /// An hour at the start of a day and a week, so that stories may cross both.
 pub(crate) const FIRST: Hour = Hour(2_940 * 7 * 24);
 
-/// A point of a story: series by number, milliseconds since `FIRST`, value.
+/// A point of a story: series by number, milliseconds since `FIRST`, value, which may name a native histogram.
 pub(crate) type Told = (usize, i64, f64);
+
+/// A NaN that names a native histogram of a story by its number in the low half.
+const NATIVE: u64 = 0x7ff8_6869_0000_0000;
+
+/// The name of a native histogram, for the value of a [`Told`].
+pub(crate) fn native(number: u32) -> f64 {
+    f64::from_bits(NATIVE | u64::from(number))
+}
+
+fn named_by(value: f64) -> Option<u32> {
+    (value.to_bits() & NATIVE == NATIVE).then(|| u32::try_from(value.to_bits() ^ NATIVE).ok()).flatten()
+}
+
+/// The native histogram of this name: neighbours share their layout.
+pub(crate) fn histogram(number: u32) -> Histogram {
+    let length = 2 + number / 8 % 3;
+    let counts: Vec<f64> = (0..length).map(|bucket| f64::from(number * bucket)).collect();
+    Histogram {
+        schema: 2,
+        count: counts.iter().sum(),
+        sum: f64::from(number),
+        positive: Buckets { spans: vec![Span { offset: -1, length }], counts },
+        is_integer: true,
+        ..Histogram::default()
+    }
+}
+
+/// The points as a story tells them: native histograms by their names.
+fn told(points: &Points) -> impl Iterator<Item = (i64, f64)> + '_ {
+    assert_eq!(points.histograms.len(), points.values.iter().filter(|value| is_histogram(**value)).count());
+    points.iter().map(|(ts, value)| {
+        if !is_histogram(value) {
+            return (ts, value);
+        }
+        let found = points.histograms.get(ts).expect("each value that stands for a histogram has one");
+        let number = (0..1_000).find(|&number| f64::from(number).to_bits() == found.sum.to_bits());
+        let number = number.expect("a histogram that was told");
+        assert_eq!(**found, histogram(number));
+        (ts, native(number))
+    })
+}
 
 pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
@@ -106,7 +148,10 @@ impl World {
         let mut entries = BTreeMap::new();
         for &(series, at, value) in told {
             let entry = *entries.entry(series).or_insert_with(|| batch.add_canonical(labels(series).as_bytes()));
-            batch.push(entry, FIRST.start().0 + at, value);
+            match named_by(value) {
+                Some(number) => batch.push_histogram(entry, FIRST.start().0 + at, Arc::new(histogram(number))),
+                None => batch.push(entry, FIRST.start().0 + at, value),
+            }
         }
         let appended = self.store().append(&batch).expect("there is room");
         assert_eq!(appended.accepted, told.len() as u64, "{appended:?}");
@@ -195,7 +240,7 @@ impl World {
     /// The points of one series in an hour, by milliseconds since `FIRST`.
     pub(crate) fn read_of(&self, series: usize, hour: Hour) -> BTreeMap<i64, u64> {
         let points = self.settled(&self.store().view(), hour, &[self.address(series)]);
-        points.iter().flat_map(Points::iter).map(|(ts, value)| (ts - FIRST.start().0, value.to_bits())).collect()
+        points.iter().flat_map(told).map(|(ts, value)| (ts - FIRST.start().0, value.to_bits())).collect()
     }
 
     /// Every point of an hour, by series and milliseconds since `FIRST`, from whoever owns it.
@@ -204,7 +249,7 @@ impl World {
         let (series, addresses) = self.by_address();
         let mut all = BTreeMap::new();
         for (points, series) in self.settled(&view, hour, &addresses).iter().zip(&series) {
-            for (ts, value) in points.iter() {
+            for (ts, value) in told(points) {
                 all.insert((*series, ts - FIRST.start().0), value.to_bits());
             }
         }
@@ -281,7 +326,9 @@ impl World {
     pub(crate) fn expected_moments(&self, hour: Hour, width: DurationMs) -> BTreeMap<(usize, i64), Moments> {
         let mut of_series: BTreeMap<usize, Points> = BTreeMap::new();
         for ((series, at), bits) in self.expected(hour) {
-            of_series.entry(series).or_default().push(FIRST.start().0 + at, f64::from_bits(bits));
+            let value = f64::from_bits(bits);
+            let value = if named_by(value).is_some() { histogram_marker() } else { value };
+            of_series.entry(series).or_default().push(FIRST.start().0 + at, value);
         }
         let rows = of_series.iter().flat_map(|(&series, points)| {
             cut(points, width).into_iter().map(move |(start, moments)| ((series, start - FIRST.start().0), moments))

@@ -8,7 +8,7 @@ use schemas::Hour;
 use schemas::points::stale;
 use schemas::time::HOUR_MS;
 
-use crate::given::{World, hour};
+use crate::given::{World, hour, native};
 
 const HOURS: u32 = 4;
 const SERIES: usize = 4;
@@ -71,10 +71,11 @@ impl Story {
             let at = i64::from(self.rng.random_range(0..HOURS)) * HOUR_MS;
             // Few distinct times, some on edges, so that arrivals meet.
             let within = [0, 1, 59_999, 60_000, 300_000, HOUR_MS - 1][self.rng.random_range(0..6)];
-            let value = match self.rng.random_range(0..8) {
+            let value = match self.rng.random_range(0..10) {
                 0 => stale(),
                 1 => f64::NAN,
                 2 => -0.0,
+                3 | 4 => native(self.rng.random_range(0..100)),
                 _ => f64::from(self.rng.random_range(-50..50)) / 4.0,
             };
             told.push((self.rng.random_range(0..SERIES), at + within, value));

@@ -21,14 +21,20 @@ impl PointBatch {
     pub fn retain(&mut self, mut keep: impl FnMut(u32, i64, f64) -> bool) {
         self.void_marks();
         let mut used = vec![false; self.series.len()];
+        let mut histograms = std::mem::take(&mut self.histograms).into_iter().peekable();
         let mut kept = 0;
         for point in 0..self.len() {
             let (series, timestamp, value) = (self.series_of[point], self.timestamps[point], self.values[point]);
+            let histogram = histograms.next_if(|(of, _)| *of as usize == point);
             if keep(series, timestamp, value) {
                 used[series as usize] = true;
                 self.series_of[kept] = series;
                 self.timestamps[kept] = timestamp;
                 self.values[kept] = value;
+                if let Some((_, histogram)) = histogram {
+                    let place = u32::try_from(kept).expect("points of a batch are bounded far below 2^32");
+                    self.histograms.push((place, histogram));
+                }
                 kept += 1;
             }
         }

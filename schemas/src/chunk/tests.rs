@@ -1,13 +1,20 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::histogram::{Histogram, codec};
+use crate::points::is_sample;
 use crate::points::stale;
-use crate::strategies::{points, special};
+use crate::strategies::{mixed_points, points, special};
 
 fn encode(points: &Points) -> Vec<u8> {
     let mut bytes = Vec::new();
-    ChunkEncoder::default().encode(&points.timestamps, &points.values, &mut bytes);
+    ChunkEncoder::default().encode_points(points, 0..points.len(), &mut bytes);
     bytes
+}
+
+/// The histograms of points, bit for bit.
+fn histograms(points: &Points) -> Vec<(i64, Vec<u8>)> {
+    points.histograms.iter().map(|(ts, histogram)| (ts, codec::encode(histogram))).collect()
 }
 
 fn decode(bytes: &[u8]) -> Result<Points, ChunkError> {
@@ -23,7 +30,7 @@ fn exactly(points: &Points) -> Vec<(i64, u64)> {
 fn every(interval_ms: i64, values: impl IntoIterator<Item = f64>) -> Points {
     let values: Vec<f64> = values.into_iter().collect();
     let timestamps = (0..).step_by(interval_ms.try_into().expect("positive")).map(|ms: i64| 1_700_000_000_000 + ms);
-    Points { timestamps: timestamps.take(values.len()).collect(), values }
+    Points::new(timestamps.take(values.len()).collect(), values)
 }
 
 /// The checksum of a body that was meddled with, made right again.
@@ -40,6 +47,41 @@ proptest! {
     fn every_series_comes_back_bit_for_bit(points in points(400)) {
         let bytes = encode(&points);
         prop_assert_eq!(exactly(&decode(&bytes).expect("valid")), exactly(&points));
+    }
+
+    #[test]
+    fn histograms_among_floats_come_back_bit_for_bit(points in mixed_points(60)) {
+        let read = decode(&encode(&points)).expect("valid");
+        prop_assert_eq!(exactly(&read), exactly(&points));
+        prop_assert_eq!(histograms(&read), histograms(&points));
+        let header = read_header(&encode(&points)).expect("valid");
+        prop_assert_eq!(header.moments, Moments::from_points(&points.timestamps, &points.values));
+        prop_assert_eq!(header.histograms as usize, points.histograms.len());
+        let (start, end) = (points.timestamps[points.len() / 3], points.timestamps[points.len() * 2 / 3]);
+        let mut part = Points::default();
+        ChunkDecoder::default().decode_range(&encode(&points), start, end, &mut part).expect("valid");
+        let expected = points.slice(points.index_range(start, end));
+        prop_assert_eq!((exactly(&part), histograms(&part)), (exactly(&expected), histograms(&expected)));
+    }
+
+    #[test]
+    fn a_chunk_with_histograms_that_was_meddled_with_never_panics(
+        points in mixed_points(20),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = encode(&points);
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let mut out = every(10, [1.0]);
+        prop_assert!(ChunkDecoder::default().decode(&bytes, &mut out).is_err() || bytes == encode(&points));
+        prop_assert!(out.histograms.is_empty() || bytes == encode(&points));
+        forge_checksum(&mut bytes);
+        if let Ok(points) = decode(&bytes) {
+            let stands = |ts: i64| points.timestamps.binary_search(&ts).is_ok_and(|at| is_histogram(points.values[at]));
+            prop_assert!(points.histograms.iter().all(|(ts, _)| stands(ts)));
+        }
     }
 
     #[test]
@@ -111,7 +153,7 @@ proptest! {
         let _ = decode(&bytes);
         let _ = read_header(&bytes);
         if bytes.len() > 2 {
-            (bytes[0], bytes[1]) = (VERSION, KIND_FLOAT);
+            (bytes[0], bytes[1]) = (VERSION, bytes[1] % 2);
         }
         forge_checksum(&mut bytes);
         let _ = decode(&bytes);
@@ -123,7 +165,7 @@ proptest! {
         timestamps.sort_unstable();
         timestamps.dedup();
         let values = vec![1.0; timestamps.len()];
-        let points = Points { timestamps, values };
+        let points = Points::new(timestamps, values);
         prop_assert_eq!(exactly(&decode(&encode(&points)).expect("valid")), exactly(&points));
     }
 
@@ -171,12 +213,44 @@ fn a_chunk_of_staleness_markers_counts_nothing() {
 #[test]
 fn other_versions_and_kinds_are_named() {
     let mut bytes = encode(&every(10_000, [1.0]));
-    bytes[1] = 1;
+    bytes[1] = 2;
     forge_checksum(&mut bytes);
-    assert_eq!(decode(&bytes).map(drop), Err(ChunkError::Kind { found: 1 }));
+    assert_eq!(decode(&bytes).map(drop), Err(ChunkError::Kind { found: 2 }));
     bytes[0] = 2;
     forge_checksum(&mut bytes);
     assert_eq!(decode(&bytes).map(drop), Err(ChunkError::Version { found: 2 }));
+}
+
+#[test]
+fn an_hour_of_histograms_that_grow_takes_little_more_than_what_changed() {
+    let mut points = Points::default();
+    let mut at = Histogram { schema: 3, is_integer: true, ..Histogram::default() };
+    at.positive = crate::histogram::Buckets {
+        spans: vec![crate::histogram::Span { offset: -8, length: 30 }],
+        counts: vec![0.0; 30],
+    };
+    for i in 0..360 {
+        for bucket in 0..5 {
+            at.positive.counts[10 + bucket] += 1.0;
+            at.count += 1.0;
+        }
+        at.sum += 0.25;
+        points.push_histogram(i * 10_000, std::sync::Arc::new(at.clone()));
+    }
+    let size = encode(&points).len();
+    assert!(size < 360 * 22, "{size} bytes");
+}
+
+#[test]
+fn stand_ins_without_a_histogram_are_no_samples_and_survive() {
+    let pretender = crate::points::histogram_marker();
+    let points = every(10_000, [1.0, pretender, 3.0, stale()]);
+    let bytes = encode(&points);
+    let read = decode(&bytes).expect("valid");
+    assert_eq!(exactly(&read), exactly(&points));
+    let header = read_header(&bytes).expect("valid");
+    assert_eq!((header.moments.count, header.histograms), (2, 1));
+    assert!(read.histograms.is_empty() && !is_sample(pretender));
 }
 
 #[test]

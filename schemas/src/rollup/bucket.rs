@@ -1,6 +1,7 @@
 //! Buckets: cutting points into them, and making coarser ones of finer ones.
 
 use super::{Aggregate, Moments, Rollup};
+use crate::points::is_histogram;
 use crate::sketch::SketchBuilder;
 use crate::time::{BucketStart, DurationMs, TimestampMs};
 
@@ -77,23 +78,41 @@ impl PartialEq for BucketMoments {
     }
 }
 
-/// Splits sorted unique points into buckets of `width` and gives each non-empty one to `emit`, in order.
+/// Splits sorted unique points into buckets of `width` and gives each non-empty one to `emit`, in order. Native histograms are
+/// passed over: a bucket of nothing else is empty.
 ///
 /// # Panics
 /// If the columns differ in length or `width` is not positive.
 pub fn bucketize(timestamps: &[i64], values: &[f64], width: DurationMs, mut emit: impl FnMut(Bucket)) {
     let mut builder = SketchBuilder::default();
     for_each_bucket(timestamps, values, width, |start, timestamps, values| {
-        let at_edge = usize::from(timestamps[0] == start);
-        let moments = Moments::from_points(&timestamps[at_edge..], &values[at_edge..]);
-        let mut bucket = Bucket {
-            start: BucketStart::containing(TimestampMs(start), width),
-            edge: (at_edge == 1).then(|| values[0]),
-            open: Rollup { moments, sketch: builder.build(&values[at_edge..]) },
-        };
+        let Some(BucketMoments { start, edge, open }) = of_bucket(start, width, timestamps, values) else { return };
+        let sketch = builder.build(&values[usize::from(timestamps[0] == start.timestamp().0)..]);
+        let mut bucket = Bucket { start, edge, open: Rollup { moments: open, sketch } };
         bucket.make_room_for_edge();
         emit(bucket);
     });
+}
+
+/// [`bucketize`] without sketches.
+///
+/// # Panics
+/// If the columns differ in length or `width` is not positive.
+pub fn bucketize_moments(timestamps: &[i64], values: &[f64], width: DurationMs, mut emit: impl FnMut(BucketMoments)) {
+    for_each_bucket(timestamps, values, width, |start, timestamps, values| {
+        if let Some(bucket) = of_bucket(start, width, timestamps, values) {
+            emit(bucket);
+        }
+    });
+}
+
+/// The bucket of some points; `None` if all are native histograms.
+fn of_bucket(start: i64, width: DurationMs, timestamps: &[i64], values: &[f64]) -> Option<BucketMoments> {
+    let at_edge = usize::from(timestamps[0] == start);
+    let open = Moments::from_points(&timestamps[at_edge..], &values[at_edge..]);
+    let edge = (at_edge == 1).then(|| values[0]).filter(|&edge| !is_histogram(edge));
+    let start = BucketStart::containing(TimestampMs(start), width);
+    (edge.is_some() || !open.is_empty()).then_some(BucketMoments { start, edge, open })
 }
 
 /// The bucket that starts at `start`, made of the finer buckets in it, which must be in order: the same as
@@ -115,7 +134,7 @@ pub fn fold_buckets(start: BucketStart, finer: &[Bucket]) -> Bucket {
 }
 
 /// The aggregate of each non-empty bucket `[b, b + w)`, in order, with the bucket's start in ms: for queries that need no
-/// sketch and no edge. Buckets are aligned to multiples of `width`.
+/// sketch and no edge. Buckets are aligned to multiples of `width`; those of nothing but native histograms are passed over.
 ///
 /// # Panics
 /// If the columns differ in length or `width` is not positive.
@@ -127,7 +146,10 @@ pub fn aggregate_by_bucket<A: Aggregate>(
     mut emit: impl FnMut(i64, A),
 ) {
     for_each_bucket(timestamps, values, width, |start, timestamps, values| {
-        emit(start, A::of_points(timestamps, values));
+        let part = A::of_points(timestamps, values);
+        if part.count() > 0 || !values.iter().all(|&value| is_histogram(value)) {
+            emit(start, part);
+        }
     });
 }
 

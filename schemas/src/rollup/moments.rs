@@ -1,7 +1,7 @@
 //! The fixed-size part of a rollup.
 
 use super::compensated::{add_pairs, normalise, two_sum};
-use crate::points::is_stale;
+use crate::points::{is_histogram, is_stale};
 
 /// Count, sum, extremes, ends and counter resets of a span of points. Copying is cheap; combining needs time order.
 ///
@@ -71,7 +71,7 @@ impl Moments {
         };
         let mut scan = Scan::default();
         scan.run(first, values);
-        // Staleness markers and NaN both make the sum NaN, so one look at the end finds either.
+        // Staleness markers, stand-ins of histograms and NaN make the sum NaN, so one look at the end finds any.
         if !scan.sum.is_finite() {
             return Self::from_unusual_points(timestamps, values);
         }
@@ -115,6 +115,10 @@ impl Moments {
     pub fn of_point(timestamp_ms: i64, value: f64) -> Self {
         if is_stale(value) {
             return Self { stale_ts: Some(timestamp_ms), ..Self::EMPTY };
+        }
+        // Rollups are of floats.
+        if is_histogram(value) {
+            return Self::EMPTY;
         }
         Self {
             count: 1,

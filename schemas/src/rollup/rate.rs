@@ -9,13 +9,51 @@ use super::Moments;
 /// A first or last sample nearer to the end of the range than this many average intervals is extrapolated to it.
 const EXTRAPOLATION_INTERVALS: f64 = 1.1;
 
-/// What a range function makes of the difference between last and first sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extrapolation {
-    /// A counter: resets are added back and the line is not drawn below zero.
-    Counter,
-    /// A gauge.
-    Gauge,
+/// What is known of the samples in a range: enough to tell by how much their change is stretched to stand for the
+/// whole range.
+#[derive(Debug, Clone, Copy)]
+pub struct Sampled {
+    /// How many there are.
+    pub count: usize,
+    /// Time of the first, ms.
+    pub first_ts: i64,
+    /// Time of the last, ms.
+    pub last_ts: i64,
+    /// Of a counter, its first value and its increase: the line is not drawn below zero. Of a gauge, nothing.
+    pub counter: Option<(f64, f64)>,
+}
+
+impl Sampled {
+    /// By how much the observed change is multiplied to stand for `(start, end]`, both in ms. `None` below two samples.
+    #[inline]
+    pub fn extrapolation(&self, range_start_ms_exclusive: i64, range_end_ms: i64) -> Option<f64> {
+        if self.count < 2 {
+            return None;
+        }
+        let mut to_start = seconds(range_start_ms_exclusive, self.first_ts);
+        let mut to_end = seconds(self.last_ts, range_end_ms);
+        let sampled = seconds(self.first_ts, self.last_ts);
+        #[expect(clippy::cast_precision_loss, reason = "a count of samples is far below 2^53")]
+        let average = sampled / (self.count - 1) as f64;
+        let threshold = average * EXTRAPOLATION_INTERVALS;
+        if to_start >= threshold {
+            to_start = average / 2.0;
+        }
+        if let Some((first, increase)) = self.counter
+            && increase > 0.0
+            && first >= 0.0
+        {
+            // A counter cannot have been below zero: do not extrapolate past where the line meets it.
+            let to_zero = sampled * (first / increase);
+            if to_zero < to_start {
+                to_start = to_zero;
+            }
+        }
+        if to_end >= threshold {
+            to_end = average / 2.0;
+        }
+        Some((sampled + to_start + to_end) / sampled)
+    }
 }
 
 impl Moments {
@@ -27,45 +65,22 @@ impl Moments {
         range_end_ms: i64,
         is_rate: bool,
     ) -> Option<f64> {
-        let factor = self.extrapolation(Extrapolation::Counter, range_start_ms_exclusive, range_end_ms)?;
+        let increase = self.increase()?;
+        let sampled = Sampled { counter: Some((self.first, increase)), ..self.sampled() };
+        let factor = sampled.extrapolation(range_start_ms_exclusive, range_end_ms)?;
         let factor = if is_rate { factor / seconds(range_start_ms_exclusive, range_end_ms) } else { factor };
-        self.increase().map(|increase| increase * factor)
+        Some(increase * factor)
     }
 
     /// `delta` of a gauge over `(start, end]`, both in ms, as Prometheus gives it. `None` below two samples.
     pub fn extrapolated_delta(&self, range_start_ms_exclusive: i64, range_end_ms: i64) -> Option<f64> {
-        let factor = self.extrapolation(Extrapolation::Gauge, range_start_ms_exclusive, range_end_ms)?;
+        let factor = self.sampled().extrapolation(range_start_ms_exclusive, range_end_ms)?;
         self.delta().map(|delta| delta * factor)
     }
 
-    /// By how much the observed change is stretched to stand for the whole range.
-    fn extrapolation(&self, kind: Extrapolation, start_ms: i64, end_ms: i64) -> Option<f64> {
-        if self.count < 2 {
-            return None;
-        }
-        let mut to_start = seconds(start_ms, self.first_ts);
-        let mut to_end = seconds(self.last_ts, end_ms);
-        let sampled = seconds(self.first_ts, self.last_ts);
-        #[expect(clippy::cast_precision_loss, reason = "a count of samples is far below 2^53")]
-        let average = sampled / (self.count - 1) as f64;
-        let threshold = average * EXTRAPOLATION_INTERVALS;
-        if to_start >= threshold {
-            to_start = average / 2.0;
-        }
-        if kind == Extrapolation::Counter {
-            let increase = self.increase()?;
-            if increase > 0.0 && self.first >= 0.0 {
-                // A counter cannot have been below zero: do not extrapolate past where the line meets it.
-                let to_zero = sampled * (self.first / increase);
-                if to_zero < to_start {
-                    to_start = to_zero;
-                }
-            }
-        }
-        if to_end >= threshold {
-            to_end = average / 2.0;
-        }
-        Some((sampled + to_start + to_end) / sampled)
+    fn sampled(&self) -> Sampled {
+        let count = usize::try_from(self.count).unwrap_or(usize::MAX);
+        Sampled { count, first_ts: self.first_ts, last_ts: self.last_ts, counter: None }
     }
 }
 

@@ -222,7 +222,7 @@ proptest! {
 
     #[test]
     fn quantiles_are_within_the_bound_and_exact_at_the_ends(values in vec(prop_oneof![20 => 0.001..1e6_f64, 1 => special()], 1..300), q in 0.0..=1.0_f64) {
-        let points = Points { timestamps: (0..).take(values.len()).collect(), values };
+        let points = Points::new((0..).take(values.len()).collect(), values);
         let rollup = all_of(&points);
         let mut ranked: Vec<f64> = points.values.iter().copied().filter(|&value| !is_stale(value)).collect();
         ranked.sort_by(|a, b| b.is_nan().cmp(&a.is_nan()).then(a.total_cmp(b)));
@@ -243,7 +243,7 @@ proptest! {
 
 #[test]
 fn impossible_table_rows_are_refused() {
-    let points = Points { timestamps: vec![0, 10, 20], values: vec![5.0, 3.0, 9.0] };
+    let points = Points::new(vec![0, 10, 20], vec![5.0, 3.0, 9.0]);
     let row = BucketRow::from(&buckets_of(&points, DurationMs::MINUTE)[0]);
     let refused = |change: fn(&mut BucketRow)| {
         let mut changed = row.clone();
@@ -277,7 +277,7 @@ fn a_reset_lies_between_parts_exactly_if_the_second_begins_lower() {
 
 #[test]
 fn a_reset_exactly_on_the_hour_is_seen_from_either_side() {
-    let points = Points { timestamps: vec![HOUR_MS - 10, HOUR_MS, HOUR_MS + 10], values: vec![100.0, 5.0, 7.0] };
+    let points = Points::new(vec![HOUR_MS - 10, HOUR_MS, HOUR_MS + 10], vec![100.0, 5.0, 7.0]);
     let hours = buckets_of(&points, DurationMs::HOUR);
     let whole = hours[0].closed().combine(&hours[1].closed());
     assert_eq!((whole.moments.resets, whole.moments.increase()), (1, Some(7.0)));

@@ -11,6 +11,9 @@ pub trait Aggregate: Copy + Send + Sync + 'static {
     /// Of what a stored row says.
     fn of_moments(moments: &Moments) -> Self;
 
+    /// Samples in it.
+    fn count(&self) -> u64;
+
     /// This part and a later one.
     #[must_use]
     fn combine(&self, later: &Self) -> Self;
@@ -25,6 +28,11 @@ impl Aggregate for Moments {
     #[inline]
     fn of_moments(moments: &Moments) -> Self {
         *moments
+    }
+
+    #[inline]
+    fn count(&self) -> u64 {
+        self.count
     }
 
     #[inline]
@@ -81,6 +89,11 @@ impl Aggregate for Totals {
     fn of_moments(moments: &Moments) -> Self {
         let Moments { count, sum, sum_low, min, max, .. } = *moments;
         Self { count, sum, sum_low, min, max }
+    }
+
+    #[inline]
+    fn count(&self) -> u64 {
+        self.count
     }
 
     #[inline]

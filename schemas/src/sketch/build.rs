@@ -2,7 +2,7 @@
 
 use super::bins::Bins;
 use super::mapping::index_of;
-use super::{Sketch, is_stale};
+use super::{Sketch, is_sample};
 
 /// Counting in an array beats sorting while the array has at most this many cells a value, plus [`FREE_CELLS`].
 const CELLS_A_VALUE: usize = 8;
@@ -26,7 +26,7 @@ impl SketchBuilder {
             let magnitude = value.abs();
             if magnitude > 0.0 && magnitude < f64::INFINITY {
                 if value > 0.0 { &mut self.positive } else { &mut self.negative }.push(index_of(magnitude));
-            } else if !is_stale(value) {
+            } else if is_sample(value) {
                 sketch.add(value);
             }
         }

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::points::stale;
+use crate::points::{is_stale, stale};
 use crate::strategies::{points, special};
 use crate::varint::Reader;
 

@@ -8,14 +8,15 @@ use super::asked::{everything, range};
 use super::given::{World, brief_retention, hour, series};
 
 /// What arithmetic, codecs and Parquet may get wrong.
-const SPECIAL: [f64; 14] = [
+const SPECIAL: [f64; 15] = [
     0.0,
     -0.0,
     f64::NAN,
     f64::from_bits(0x7ff8_0000_0000_00ff),
     f64::from_bits(0xfff8_0000_0000_0001),
-    // A signalling NaN next to the staleness marker.
-    f64::from_bits(0x7ff0_0000_0000_0003),
+    // Signalling NaNs on both sides of those that are reserved.
+    f64::from_bits(0x7ff0_0000_0000_0001),
+    f64::from_bits(0x7ff0_0000_0000_0004),
     f64::INFINITY,
     f64::NEG_INFINITY,
     f64::from_bits(1),
