@@ -12,6 +12,8 @@ pub enum DurationError {
     Empty,
     #[error("not a valid duration string: {}", quoted(.0))]
     Invalid(String),
+    #[error("unknown unit {} in duration {}", quoted(unit), quoted(text))]
+    UnknownUnit { unit: String, text: String },
     #[error("duration out of range")]
     OutOfRange,
 }
@@ -42,18 +44,22 @@ pub fn parse_duration(text: &str) -> Result<DurationMs, DurationError> {
     let mut total: i64 = 0;
     let mut next_unit = 0;
     while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let letters = rest[digits..].bytes().take_while(u8::is_ascii_alphabetic).count();
-        let unit = &rest[digits..digits + letters];
-        let position = UNITS[next_unit..].iter().position(|(name, _)| *name == unit).ok_or_else(invalid)? + next_unit;
-        if digits == 0 {
+        let (digits, behind) = rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count());
+        let (unit, behind) = behind.split_at(behind.bytes().take_while(|b| !b.is_ascii_digit()).count());
+        let count: u64 = digits.parse().map_err(|_| invalid())?;
+        if unit.is_empty() {
             return Err(invalid());
         }
-        let count: i64 = rest[..digits].parse().map_err(|_| DurationError::OutOfRange)?;
-        let part = count.checked_mul(UNITS[position].1).ok_or(DurationError::OutOfRange)?;
-        total = total.checked_add(part).filter(|ms| *ms <= MS_MAX).ok_or(DurationError::OutOfRange)?;
+        let unknown = || DurationError::UnknownUnit { unit: unit.to_owned(), text: text.to_owned() };
+        let position = UNITS.iter().position(|(name, _)| *name == unit).ok_or_else(unknown)?;
+        if position < next_unit {
+            return Err(invalid());
+        }
+        let part = i64::try_from(count).ok().and_then(|count| count.checked_mul(UNITS[position].1));
+        let sum = part.and_then(|part| total.checked_add(part)).filter(|ms| *ms <= MS_MAX);
+        total = sum.ok_or(DurationError::OutOfRange)?;
         next_unit = position + 1;
-        rest = &rest[digits + letters..];
+        rest = behind;
     }
     Ok(DurationMs(total))
 }
@@ -74,10 +80,13 @@ mod tests {
     fn other_texts_are_refused_in_prometheus_words() {
         let text = |input| parse_duration(input).expect_err("not a duration").to_string();
         assert_eq!(text(""), "empty duration string");
-        for bad in ["1", "h", "1m1h", "1h1h", "-1h", "1.5h", "1 h", "1µs", "1hm"] {
+        for bad in ["1", "h", "1m1h", "1h1h", "-1h", "99999999999999999999s"] {
             assert_eq!(text(bad), format!("not a valid duration string: {}", quoted(bad)));
         }
+        for (bad, unit) in [("1.5h", "."), ("1 h", " h"), ("1µs", "µs"), ("1hm", "hm"), ("5y1hs", "hs")] {
+            assert_eq!(text(bad), format!("unknown unit {} in duration {}", quoted(unit), quoted(bad)));
+        }
         assert_eq!(text("300y"), "duration out of range");
-        assert_eq!(text("99999999999999999999s"), "duration out of range");
+        assert_eq!(text("9999999999999999999s"), "duration out of range");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 /// A half-open range of bytes of the parsed text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     pub start: usize,
     pub end: usize,
@@ -24,7 +24,7 @@ pub struct ParseError {
     pub message: String,
     /// The bytes it is about.
     pub span: Span,
-    /// Line of the place, from 1.
+    /// Line of the place, from 1; 0 where there is no text at all.
     pub line: usize,
     /// Byte in that line, from 1.
     pub column: usize,
@@ -32,6 +32,9 @@ pub struct ParseError {
 
 impl ParseError {
     pub(crate) fn at(text: &str, span: Span, message: impl Into<String>) -> Self {
+        if text.is_empty() {
+            return Self { message: message.into(), span, line: 0, column: 0 };
+        }
         let before = &text.as_bytes()[..span.start.min(text.len())];
         let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
         let line = before[..line_start].iter().map(|&b| usize::from(b == b'\n')).sum::<usize>() + 1;
@@ -41,7 +44,10 @@ impl ParseError {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: parse error: {}", self.line, self.column, self.message)
+        match self.line {
+            0 => write!(f, "unknown position: parse error: {}", self.message),
+            line => write!(f, "{line}:{}: parse error: {}", self.column, self.message),
+        }
     }
 }
 
@@ -53,6 +59,6 @@ mod tests {
     fn the_place_is_a_line_and_a_byte_of_it() {
         let error = ParseError::at("a\nbcd", Span::new(3, 4), "x");
         assert_eq!(error.to_string(), "2:2: parse error: x");
-        assert_eq!(ParseError::at("", Span::new(0, 0), "x").to_string(), "1:1: parse error: x");
+        assert_eq!(ParseError::at("", Span::new(0, 0), "x").to_string(), "unknown position: parse error: x");
     }
 }

@@ -33,77 +33,102 @@ fn push_escaped(out: &mut String, c: char, quote: char) {
             out.push('\\');
             out.push(c);
         }
-        c if c.is_control() && u32::from(c) < 0x80 => {
-            write!(out, "\\x{:02x}", u32::from(c)).expect("writing to a string cannot fail");
+        c if is_printable(c) => out.push(c),
+        c => {
+            let code = u32::from(c);
+            let written = match code {
+                ..0x80 => write!(out, "\\x{code:02x}"),
+                0x80..0x1_0000 => write!(out, "\\u{code:04x}"),
+                _ => write!(out, "\\U{code:08x}"),
+            };
+            written.expect("writing to a string cannot fail");
         }
-        c => out.push(c),
+    }
+}
+
+/// Letters, marks, numbers, punctuation, symbols, and the space.
+fn is_printable(c: char) -> bool {
+    if c.is_ascii() {
+        return !c.is_ascii_control();
+    }
+    // The standard library knows, and says so where it escapes; behind another character it spares marks.
+    let mut text = String::from("a");
+    text.push(c);
+    text.escape_debug().count() == 2
+}
+
+/// A character as Go's `%#U` prints a rune.
+fn code_point(c: char) -> String {
+    let code = format!("U+{:04X}", u32::from(c));
+    if is_printable(c) { format!("{code} '{c}'") } else { code }
+}
+
+/// Reads a text behind its opening quote: what it says with the escapes resolved, and its length with the closing quote.
+/// Or why it cannot be read.
+pub(crate) fn read_quoted(rest: &str, quote: char) -> Result<(String, usize), String> {
+    let mut bytes = Vec::new();
+    let mut chars = rest.char_indices();
+    loop {
+        match chars.next() {
+            None | Some((_, '\n')) => return Err("unterminated quoted string".to_owned()),
+            // What Go reads bytes as that are not UTF-8.
+            Some((_, char::REPLACEMENT_CHARACTER)) => return Err("invalid UTF-8 rune".to_owned()),
+            Some((_, '\\')) => push_escape(&mut bytes, quote, &mut chars)?,
+            Some((at, c)) if c == quote => {
+                let text = String::from_utf8(bytes).map_err(|_| "invalid UTF-8 in quoted string".to_owned())?;
+                return Ok((text, at + 1));
+            }
+            Some((_, c)) => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
     }
 }
 
-/// Why a quoted text cannot be read; `at` is the byte behind the opening quote where it fails.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct BadEscape {
-    pub(crate) at: usize,
-    pub(crate) message: String,
-}
-
-/// Resolves the escapes of a text between double or single quotes (the quotes not included).
-pub(crate) fn unescape(body: &str, quote: char) -> Result<String, BadEscape> {
-    let mut bytes = Vec::with_capacity(body.len());
-    let mut chars = body.char_indices();
-    while let Some((at, c)) = chars.next() {
-        if c == '\\' {
-            push_escape(&mut bytes, at, quote, &mut chars)?;
-        } else {
-            bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+/// A backslash has been read.
+fn push_escape(out: &mut Vec<u8>, quote: char, chars: &mut std::str::CharIndices<'_>) -> Result<(), String> {
+    let mut next = || chars.next().map(|(_, c)| c).ok_or("escape sequence not terminated");
+    let kind = next()?;
+    let byte = match kind {
+        'a' => 7,
+        'b' => 8,
+        'f' => 12,
+        'n' => b'\n',
+        'r' => b'\r',
+        't' => b'\t',
+        'v' => 11,
+        '\\' => b'\\',
+        '"' if quote == '"' => b'"',
+        '\'' if quote == '\'' => b'\'',
+        'x' | 'u' | 'U' | '0'..='7' => {
+            let (digits, radix, first) = match kind {
+                'x' => (2, 16, 0),
+                'u' => (4, 16, 0),
+                'U' => (8, 16, 0),
+                _ => (2, 8, kind.to_digit(8).unwrap_or(0)),
+            };
+            let mut code = first;
+            for _ in 0..digits {
+                let c = next()?;
+                let digit = c.to_digit(radix);
+                let digit = digit.ok_or_else(|| format!("illegal character {} in escape sequence", code_point(c)))?;
+                code = code.wrapping_mul(radix) | digit;
+            }
+            return push_code(out, code, matches!(kind, 'u' | 'U'));
         }
-    }
-    String::from_utf8(bytes).map_err(|_| BadEscape { at: 0, message: "invalid UTF-8 in quoted string".to_owned() })
-}
-
-fn push_escape(
-    out: &mut Vec<u8>,
-    at: usize,
-    quote: char,
-    chars: &mut std::str::CharIndices<'_>,
-) -> Result<(), BadEscape> {
-    let bad = |message: &str| BadEscape { at, message: message.to_owned() };
-    let Some((_, kind)) = chars.next() else { return Err(bad("escape sequence not terminated")) };
-    let (digits, radix) = match kind {
-        'a' => return push_byte(out, 7),
-        'b' => return push_byte(out, 8),
-        'f' => return push_byte(out, 12),
-        'n' => return push_byte(out, b'\n'),
-        'r' => return push_byte(out, b'\r'),
-        't' => return push_byte(out, b'\t'),
-        'v' => return push_byte(out, 11),
-        '\\' => return push_byte(out, b'\\'),
-        c if c == quote => return push_byte(out, if quote == '"' { b'"' } else { b'\'' }),
-        'x' => (2, 16),
-        'u' => (4, 16),
-        'U' => (8, 16),
-        '0'..='7' => (2, 8),
-        c => return Err(bad(&format!("unknown escape sequence U+{:04X} {}", u32::from(c), quoted_char(c)))),
+        c => return Err(format!("unknown escape sequence {}", code_point(c))),
     };
-    let mut code = if radix == 8 { kind.to_digit(8).unwrap_or(0) } else { 0 };
-    for _ in 0..digits {
-        let Some((_, c)) = chars.next() else { return Err(bad("escape sequence not terminated")) };
-        let digit = c.to_digit(radix).ok_or_else(|| {
-            bad(&format!("illegal character U+{:04X} {} in escape sequence", u32::from(c), quoted_char(c)))
-        })?;
-        code = code.wrapping_mul(radix) | digit;
-    }
-    if matches!(kind, 'x' | '0'..='7') {
-        let byte = u8::try_from(code).map_err(|_| bad("escape sequence is an invalid Unicode code point"))?;
-        return push_byte(out, byte);
-    }
-    let c = char::from_u32(code).ok_or_else(|| bad("escape sequence is an invalid Unicode code point"))?;
-    out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    out.push(byte);
     Ok(())
 }
 
-fn push_byte(out: &mut Vec<u8>, byte: u8) -> Result<(), BadEscape> {
-    out.push(byte);
+/// A character, or a byte, of this number.
+fn push_code(out: &mut Vec<u8>, code: u32, is_char: bool) -> Result<(), String> {
+    let invalid = || "escape sequence is an invalid Unicode code point".to_owned();
+    if is_char {
+        let c = char::from_u32(code).ok_or_else(invalid)?;
+        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    } else {
+        out.push(u8::try_from(code).map_err(|_| invalid())?);
+    }
     Ok(())
 }
 
@@ -113,24 +138,33 @@ mod tests {
 
     #[test]
     fn escapes_are_those_of_go() {
-        assert_eq!(unescape(r#"a\n\t\"\\\x41\101é\U0001F600"#, '"').as_deref(), Ok("a\n\t\"\\AAé😀"));
-        assert_eq!(unescape(r"it\'s", '\'').as_deref(), Ok("it's"));
-        assert_eq!(unescape(r"\xc3\xa9", '"').as_deref(), Ok("é"));
+        let read = |rest: &str, quote| read_quoted(rest, quote).map(|(text, length)| (text, rest.len() - length));
+        let resolved = "a\n\t\"\\AAé😀".to_owned();
+        assert_eq!(read(r#"a\n\t\"\\\x41\101\u00e9\U0001F600""#, '"'), Ok((resolved, 0)));
+        assert_eq!(read(r"it\'s' rest", '\''), Ok(("it's".to_owned(), 5)));
+        assert_eq!(read(r#"\xc3\xa9""#, '"'), Ok(("é".to_owned(), 0)));
     }
 
     #[test]
     fn bad_escapes_say_what_is_wrong() {
-        let message = |body| unescape(body, '"').expect_err("bad").message;
-        assert_eq!(message(r"\d"), "unknown escape sequence U+0064 'd'");
+        let message = |body: &str| read_quoted(body, '"').expect_err("bad");
+        assert_eq!(message(r#"\d""#), "unknown escape sequence U+0064 'd'");
+        assert_eq!(message(r#"\'""#), "unknown escape sequence U+0027 '''");
+        assert_eq!(message("\\\n\""), "unknown escape sequence U+000A");
         assert_eq!(message(r"\x4"), "escape sequence not terminated");
-        assert_eq!(message(r"\x4z"), "illegal character U+007A 'z' in escape sequence");
-        assert_eq!(message(r"\ud800"), "escape sequence is an invalid Unicode code point");
-        assert_eq!(message(r"\xff"), "invalid UTF-8 in quoted string");
+        assert_eq!(message(r"\"), "escape sequence not terminated");
+        assert_eq!(message(r#"\x4z""#), "illegal character U+007A 'z' in escape sequence");
+        assert_eq!(message(r#"\ud800""#), "escape sequence is an invalid Unicode code point");
+        assert_eq!(message(r#"\777""#), "escape sequence is an invalid Unicode code point");
+        assert_eq!(message(r#"\xff""#), "invalid UTF-8 in quoted string");
+        assert_eq!(message("abc"), "unterminated quoted string");
+        assert_eq!(message("a\u{fffd}\""), "invalid UTF-8 rune");
     }
 
     #[test]
     fn quoting_is_that_of_go() {
-        assert_eq!(quoted("a\"b\n\u{1}é"), r#""a\"b\n\x01é""#);
+        assert_eq!(quoted("a\"b\n\u{1}é\u{7f}"), r#""a\"b\n\x01é\x7f""#);
+        assert_eq!(quoted("\u{a0}\u{200b}\u{e000}\u{301}\u{10ffff}"), "\"\\u00a0\\u200b\\ue000\u{301}\\U0010ffff\"");
         assert_eq!(quoted_char('\''), r"'\''");
     }
 }

@@ -1,0 +1,154 @@
+//! What all parts of one evaluation share, and the way from an expression to the answer.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use schemas::Labels;
+
+use super::budget::Budget;
+use super::grid::Steps;
+use super::resets::counted_selectors;
+use super::series::{Series, remove_names};
+use super::{EvalError, Grid, Options, QueryValue, SeriesValues, Stop, labels};
+use crate::ast::{Expr, ExprKind, ValueType};
+use crate::notes::Notes;
+use crate::storage::Storage;
+
+/// See the module.
+pub(super) struct Context<'q> {
+    pub(super) storage: &'q dyn Storage,
+    pub(super) options: &'q Options,
+    pub(super) stop: &'q dyn Stop,
+    pub(super) grid: Grid,
+    /// Where selectors begin of whose histograms only counts and sums matter.
+    pub(super) counted: HashSet<usize>,
+    pub(super) budget: Budget,
+    notes: Mutex<Notes>,
+}
+
+impl<'q> Context<'q> {
+    pub(super) fn new(
+        storage: &'q dyn Storage,
+        expr: &Expr,
+        options: &'q Options,
+        stop: &'q dyn Stop,
+        grid: Grid,
+    ) -> Self {
+        Self {
+            storage,
+            options,
+            stop,
+            grid,
+            counted: counted_selectors(expr),
+            budget: Budget::new(options),
+            notes: Mutex::default(),
+        }
+    }
+
+    pub(super) fn note(&self, notes: Notes) {
+        if !notes.is_empty() {
+            self.notes.lock().unwrap_or_else(PoisonError::into_inner).merge(notes);
+        }
+    }
+
+    pub(super) fn into_notes(self) -> Notes {
+        self.notes.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The query's start, end and step, ms; the step of an instant query is zero.
+    pub(super) fn query_range(&self) -> (i64, i64, i64) {
+        match self.grid {
+            Grid::Instant(at) => (at, at, 0),
+            Grid::Range { start, end, step } => (start, end, step),
+        }
+    }
+
+    pub(super) fn answer(&self, expr: &Expr) -> Result<QueryValue, EvalError> {
+        self.stop.check()?;
+        match self.grid {
+            Grid::Instant(at) => self.answer_instant(expr, at),
+            Grid::Range { start, end, step } => self.answer_range(expr, start, end, step),
+        }
+    }
+
+    fn answer_instant(&self, expr: &Expr, at: i64) -> Result<QueryValue, EvalError> {
+        let steps = Steps::one(at);
+        match expr.value_type() {
+            ValueType::Scalar => Ok(QueryValue::Scalar(self.scalar(expr, steps)?.at(0), at)),
+            ValueType::String => Ok(QueryValue::String(string_of(expr)?.to_owned(), at)),
+            ValueType::Vector => {
+                let series = self.top(self.vector(expr, steps)?.collect()?.series)?;
+                let samples =
+                    series.into_iter().filter_map(|one| one.column.get(0).map(|value| (one.labels, at, value)));
+                Ok(QueryValue::Vector(samples.collect()))
+            }
+            ValueType::Matrix => {
+                let mut matrix = self.matrix(expr, steps)?;
+                sort_by_labels(&mut matrix);
+                Ok(QueryValue::Matrix(matrix))
+            }
+        }
+    }
+
+    fn answer_range(&self, expr: &Expr, start: i64, end: i64, step: i64) -> Result<QueryValue, EvalError> {
+        let steps = Steps::range(start, end, step, &self.budget)?;
+        let series = match expr.value_type() {
+            ValueType::Scalar => {
+                let column = self.scalar(expr, steps)?.column(steps.count);
+                vec![Series { labels: labels::none(), drop_name: false, column }]
+            }
+            ValueType::Vector => self.top(self.vector(expr, steps)?.collect()?.series)?,
+            other @ (ValueType::String | ValueType::Matrix) => {
+                let text = "for range query, must be Scalar or instant Vector";
+                return Err(EvalError::Invalid(format!("invalid expression type {:?} {text}", other.documented())));
+            }
+        };
+        let timestamps: Arc<[i64]> = steps.times().collect();
+        let values =
+            |one: Series| SeriesValues { labels: one.labels, timestamps: Arc::clone(&timestamps), column: one.column };
+        let mut matrix: Vec<SeriesValues> = series.into_iter().map(values).collect();
+        sort_by_labels(&mut matrix);
+        Ok(QueryValue::Matrix(matrix))
+    }
+
+    /// What is left to do with names at the top.
+    fn top(&self, series: Vec<Series>) -> Result<Vec<Series>, EvalError> {
+        if self.options.delayed_name_removal { remove_names(series) } else { Ok(series) }
+    }
+}
+
+/// A string, which is always written out.
+pub(super) fn string_of(expr: &Expr) -> Result<&str, EvalError> {
+    match &unwrapped(expr).kind {
+        ExprKind::String(text) => Ok(text),
+        _ => Err(EvalError::Invalid("expected a string".to_owned())),
+    }
+}
+
+/// Without parentheses.
+pub(super) fn unwrapped(expr: &Expr) -> &Expr {
+    match &expr.kind {
+        ExprKind::Paren(inner) => unwrapped(inner),
+        _ => expr,
+    }
+}
+
+/// Brings series in Prometheus' order, by keys that compare byte by byte.
+fn sort_by_labels(matrix: &mut [SeriesValues]) {
+    if matrix.is_sorted_by(|a, b| compare(&a.labels, &b.labels).is_le()) {
+        return;
+    }
+    matrix.sort_by_cached_key(|one| {
+        let mut key = Vec::with_capacity(one.labels.as_bytes().len());
+        for text in one.labels.iter().flat_map(|(name, value)| [name, value]) {
+            key.extend_from_slice(text.as_bytes());
+            key.push(0);
+        }
+        key
+    });
+}
+
+/// Prometheus' order of label sets: by name, then value, of each label.
+pub(super) fn compare(a: &Labels, b: &Labels) -> std::cmp::Ordering {
+    a.iter().cmp(b.iter())
+}
