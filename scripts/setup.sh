@@ -49,8 +49,10 @@ fi
 # A real S3 server for the tests, built with Go.
 if command -v go >/dev/null; then
   tests/services/s3.sh install
+  # Prometheus' engine and its test files, which the PromQL tests compare with.
+  (cd tests/promdiff && go mod download)
 else
-  say "Go is missing: the S3 tests will be skipped (required when CI=true)"
+  say "Go is missing: the S3 tests and Prometheus' PromQL tests will be skipped (required when CI=true)"
 fi
 
 # A real Kafka for the tests, run from its jars.

@@ -19,6 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("thermocline-query", &["schemas", "runtime", "hot", "cold", "promql"]),
     ("thermocline", &["schemas", "runtime", "ingest", "hot", "cold", "promql", "compactor", "query"]),
     ("thermocline-kit", &["schemas", "runtime"]),
+    ("thermocline-promql-tests", &["schemas", "promql"]),
 ];
 
 /// Crates that exercise everything and that nothing depends on.
