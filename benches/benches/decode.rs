@@ -2,6 +2,7 @@
 //! (remote write 100 ns, line protocol 120 ns, JSON 400 ns). Throughput is in points, so time per element is the
 //! figure to read. The fleet is the one of the time-series benchmark suite: ten tags a host, ten fields a line.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::hint::black_box;
 
@@ -9,7 +10,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ingest::decode::json::{self, Framing};
 use ingest::decode::line_protocol::{self, Precision};
 use ingest::decode::prom_text::{self, Dialect};
-use ingest::decode::{DecodeError, Decoded, Scope, remote_write};
+use ingest::decode::{DecodeError, Decoded, Scope, remote_write, remote_write_v2};
 use ingest::{Limits, encode};
 use schemas::{PointBatch, TimeRange, TimestampMs};
 
@@ -60,6 +61,56 @@ fn remote_write_body() -> Vec<u8> {
         }
     }
     body
+}
+
+/// `io.prometheus.write.v2.Request`: each string once, and metadata with each series, as Prometheus sends it.
+fn remote_write_v2_body() -> Vec<u8> {
+    let mut symbols = vec![String::new()];
+    let mut places = HashMap::from([(String::new(), 0)]);
+    let mut symbol = |text: &str| {
+        *places.entry(text.to_owned()).or_insert_with(|| {
+            symbols.push(text.to_owned());
+            symbols.len() - 1
+        })
+    };
+    let mut series = Vec::new();
+    for host in 0..HOSTS {
+        let tags = tags(host);
+        for (at, field) in FIELDS.iter().enumerate() {
+            let name = format!("cpu_{field}");
+            let pairs = std::iter::once(("__name__", name.as_str())).chain(tags.iter().map(|(n, v)| (*n, v.as_str())));
+            let mut references = Vec::new();
+            pairs.flat_map(|(name, value)| [name, value]).for_each(|text| varint(&mut references, symbol(text)));
+            let mut one = Vec::new();
+            bytes_field(&mut one, 1, &references);
+            let value = f64::from(u32::try_from(value(host, at)).expect("below 100"));
+            let mut sample = [&[1 << 3 | 1][..], &value.to_le_bytes(), &[2 << 3]].concat();
+            varint(&mut sample, usize::try_from(NOW_MS).expect("positive"));
+            bytes_field(&mut one, 2, &sample);
+            let mut said = vec![1 << 3, 2, 3 << 3];
+            varint(&mut said, symbol("How busy a core is."));
+            bytes_field(&mut one, 5, &said);
+            bytes_field(&mut series, 5, &one);
+        }
+    }
+    let mut body = Vec::new();
+    symbols.iter().for_each(|symbol| bytes_field(&mut body, 4, symbol.as_bytes()));
+    body.extend(series);
+    body
+}
+
+fn bytes_field(out: &mut Vec<u8>, number: usize, bytes: &[u8]) {
+    varint(out, number << 3 | 2);
+    varint(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+fn varint(out: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        out.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    out.push(number.to_le_bytes()[0]);
 }
 
 fn line_protocol_body() -> Vec<u8> {
@@ -139,6 +190,7 @@ fn bench(
 
 fn decoders(c: &mut Criterion) {
     bench(c, "remote_write", &remote_write_body(), remote_write::decode);
+    bench(c, "remote_write_v2", &remote_write_v2_body(), remote_write_v2::decode);
     bench(c, "line_protocol", &line_protocol_body(), |body, scope, batch| {
         line_protocol::decode(body, Precision::Nanosecond, scope, batch)
     });

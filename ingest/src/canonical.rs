@@ -12,6 +12,10 @@ use schemas::labels::{METRIC_NAME, TENANT, write_label};
 
 use crate::limits::Limits;
 
+mod blocks;
+
+pub(crate) use blocks::{Blocks, PIECE_BYTES_MAX};
+
 /// Name and value of a label.
 pub(crate) type Pair<'a> = (&'a [u8], &'a [u8]);
 

@@ -9,10 +9,14 @@
 
 pub mod json;
 pub mod line_protocol;
+pub mod otlp;
 pub mod prom_text;
 pub mod remote_write;
+pub mod remote_write_v2;
 
 mod collector;
+pub(crate) mod native_histogram;
+pub(crate) mod protobuf;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -68,6 +72,9 @@ pub struct Rejected {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rejections {
     points: u64,
+    /// Items with a refusal, and the index of the last of them.
+    items: u64,
+    last: Option<u64>,
     first: Vec<Rejected>,
     by_reason: Vec<(&'static str, u64)>,
 }
@@ -76,6 +83,8 @@ impl Rejections {
     /// Adds one. Its index may lie before those of earlier ones; the first are kept by index.
     pub fn add(&mut self, rejected: Rejected) {
         self.points += rejected.points;
+        self.items += u64::from(self.last != Some(rejected.index));
+        self.last = Some(rejected.index);
         let code = rejected.reason.code();
         match self.by_reason.iter_mut().find(|(known, _)| *known == code) {
             Some((_, points)) => *points += rejected.points,
@@ -90,6 +99,8 @@ impl Rejections {
 
     /// Adds those of another body.
     pub(crate) fn add_all(&mut self, other: Self) {
+        self.items += other.items;
+        self.last = other.last.or(self.last);
         for (code, points) in other.by_reason {
             self.points += points;
             match self.by_reason.iter_mut().find(|(known, _)| *known == code) {
@@ -104,6 +115,12 @@ impl Rejections {
     /// Points refused.
     pub fn points(&self) -> u64 {
         self.points
+    }
+
+    /// Things of the body that were refused, wholly or in part: lines, series, data points. Refusals of one that do not
+    /// follow each other count as several.
+    pub fn items(&self) -> u64 {
+        self.items
     }
 
     /// The first by index, at most [`TOLD_MAX`].
@@ -127,8 +144,6 @@ pub struct Dropped {
     /// String fields of line protocol.
     pub strings: u64,
     pub exemplars: u64,
-    /// Native histograms of remote write.
-    pub histograms: u64,
 }
 
 impl Dropped {
@@ -136,7 +151,6 @@ impl Dropped {
     pub(crate) fn add(&mut self, other: Self) {
         self.strings += other.strings;
         self.exemplars += other.exemplars;
-        self.histograms += other.histograms;
     }
 }
 
@@ -147,6 +161,8 @@ pub struct Decoded {
     pub points_seen: u64,
     pub rejections: Rejections,
     pub dropped: Dropped,
+    /// Points of the batch that came as native histograms, staleness markers among them.
+    pub histograms: u64,
     /// The sender's own name for the request.
     pub batch_id: Option<String>,
     /// Where in the body the points of the batch come from.

@@ -5,6 +5,7 @@
 //!
 //! All good points of a request are appended at once or not at all. Blocking: callers run it off the async workers.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -18,8 +19,9 @@ use thiserror::Error;
 use crate::body::{self, BodyError, ContentEncoding};
 use crate::controls::Controls;
 use crate::decode::line_protocol::{self, Precision};
+use crate::decode::otlp::{self, Otlp};
 use crate::decode::prom_text::{self, Dialect};
-use crate::decode::{DecodeError, Decoded, Dropped, Rejected, Rejections, Scope, json, remote_write};
+use crate::decode::{DecodeError, Decoded, Dropped, Rejected, Rejections, Scope, json, remote_write, remote_write_v2};
 use crate::limits::Limits;
 use crate::metrics::IngestMetrics;
 use crate::mix::splitmix64;
@@ -54,8 +56,10 @@ pub enum SinkError {
 pub enum Protocol {
     Json,
     RemoteWrite,
+    RemoteWriteV2,
     LineProtocol,
     PromText,
+    Otlp,
 }
 
 impl Protocol {
@@ -63,8 +67,10 @@ impl Protocol {
         match self {
             Self::Json => "json",
             Self::RemoteWrite => "remote_write",
+            Self::RemoteWriteV2 => "remote_write_v2",
             Self::LineProtocol => "line_protocol",
             Self::PromText => "prom_text",
+            Self::Otlp => "otlp",
         }
     }
 }
@@ -74,8 +80,10 @@ impl Protocol {
 pub enum Format {
     Json(json::Framing),
     RemoteWrite,
+    RemoteWriteV2,
     LineProtocol(Precision),
     PromText(Dialect),
+    Otlp(otlp::Encoding),
 }
 
 impl Format {
@@ -83,18 +91,33 @@ impl Format {
         match self {
             Self::Json(_) => Protocol::Json,
             Self::RemoteWrite => Protocol::RemoteWrite,
+            Self::RemoteWriteV2 => Protocol::RemoteWriteV2,
             Self::LineProtocol(_) => Protocol::LineProtocol,
             Self::PromText(_) => Protocol::PromText,
+            Self::Otlp(_) => Protocol::Otlp,
         }
     }
 
-    /// Decodes a plain body into `batch`.
+    /// Decodes a plain body into `batch`, without a memory of earlier ones and by default settings.
     pub fn decode(self, plain: &[u8], scope: Scope<'_>, batch: &mut PointBatch) -> Result<Decoded, DecodeError> {
+        self.decode_in(&mut Otlp::default().session(), plain, scope, batch)
+    }
+
+    /// Decodes a plain body into `batch`; `session` remembers the totals of deltas.
+    fn decode_in(
+        self,
+        session: &mut otlp::Session<'_>,
+        plain: &[u8],
+        scope: Scope<'_>,
+        batch: &mut PointBatch,
+    ) -> Result<Decoded, DecodeError> {
         match self {
             Self::Json(framing) => json::decode(plain, framing, scope, batch),
             Self::RemoteWrite => remote_write::decode(plain, scope, batch),
+            Self::RemoteWriteV2 => remote_write_v2::decode(plain, scope, batch),
             Self::LineProtocol(precision) => line_protocol::decode(plain, precision, scope, batch),
             Self::PromText(dialect) => prom_text::decode(plain, dialect, scope, batch),
+            Self::Otlp(encoding) => otlp::decode(plain, encoding, session, scope, batch),
         }
     }
 }
@@ -106,6 +129,8 @@ pub struct IngestOutcome {
     pub batch_id: String,
     /// Points that are durable and queryable.
     pub accepted: u64,
+    /// Points, accepted or left out by a rule, that came as native histograms.
+    pub histograms: u64,
     /// Points that the rules of `controls` left out: neither accepted nor refused.
     pub disabled: u64,
     /// Points that were refused: how many, and the first of them with index and reason.
@@ -115,6 +140,11 @@ pub struct IngestOutcome {
 }
 
 impl IngestOutcome {
+    /// Points that are dealt with as their sender wished and the operator allows.
+    pub fn taken(&self) -> u64 {
+        self.accepted + self.disabled
+    }
+
     /// Points refused.
     pub fn rejected(&self) -> u64 {
         self.rejections.points()
@@ -158,6 +188,7 @@ pub struct Intake {
     limits: Limits,
     metrics: IngestMetrics,
     controls: Controls,
+    otlp: Otlp,
     spare: Mutex<Vec<PointBatch>>,
     /// Makes batch ids of one process differ from each other, and from those of its last life.
     batches: AtomicU64,
@@ -172,13 +203,20 @@ impl std::fmt::Debug for Intake {
 impl Intake {
     pub fn new(sink: Arc<dyn Sink>, clock: Arc<dyn Clock>, limits: Limits, metrics: IngestMetrics) -> Self {
         let batches = AtomicU64::new(clock.now_ms().cast_unsigned() << 20);
-        Self { sink, clock, limits, metrics, controls: Controls::default(), spare: Mutex::new(Vec::new()), batches }
+        let (controls, otlp, spare) = (Controls::default(), Otlp::default(), Mutex::new(Vec::new()));
+        Self { sink, clock, limits, metrics, controls, otlp, spare, batches }
     }
 
     /// With rules for what is stored; without them all of it is.
     #[must_use]
     pub fn controlled_by(self, controls: Controls) -> Self {
         Self { controls, ..self }
+    }
+
+    /// With settings for OpenTelemetry's metrics.
+    #[must_use]
+    pub fn translating(self, settings: otlp::Settings) -> Self {
+        Self { otlp: Otlp::new(settings), ..self }
     }
 
     pub fn limits(&self) -> &Limits {
@@ -211,11 +249,13 @@ impl Intake {
         let started = Instant::now();
         let plain = body::decompress(encoding, body, self.limits.body_bytes_max)?;
         let scope = Scope { now_ms: self.clock.now_ms(), window: self.sink.intake_window(), limits: &self.limits };
-        let decoded = format.decode(&plain, scope, batch)?;
+        let mut session = self.otlp.session();
+        let decoded = format.decode_in(&mut session, &plain, scope, batch)?;
         self.metrics.decoded(format.protocol(), plain.len(), started.elapsed());
         let controlled = self.controls.apply(batch);
         let nothing = batch.is_empty() && batch.metadata().is_empty();
         let appended = if nothing { Appended::default() } else { self.sink.append(batch)? };
+        session.commit();
         controlled.count();
         let mut rejections = decoded.rejections;
         let origin = |point| decoded.origins.index_of(controlled.index_before(point));
@@ -228,6 +268,7 @@ impl Intake {
         Ok(IngestOutcome {
             batch_id: decoded.batch_id.unwrap_or_else(|| self.next_batch_id()),
             accepted: appended.accepted,
+            histograms: decoded.histograms.saturating_sub(histograms_refused(&appended, batch)),
             disabled: controlled.left_out(),
             rejections,
             dropped: decoded.dropped,
@@ -251,6 +292,18 @@ impl Intake {
         // So that neighbours look different.
         format!("b-{:08x}", splitmix64(number, 0) >> 32)
     }
+}
+
+/// The native histograms of a batch that the sink has refused.
+fn histograms_refused(appended: &Appended, batch: &PointBatch) -> u64 {
+    let points: HashSet<u32> = appended.rejected_points.iter().map(|(point, _)| *point).collect();
+    let series: HashSet<u32> = appended.rejected_series.iter().map(|(series, _)| *series).collect();
+    let histograms = batch.histograms().iter().map(|(point, _)| *point);
+    let refused = histograms.filter(|point| {
+        let of_series = batch.series_of()[*point as usize];
+        points.contains(point) || series.contains(&of_series)
+    });
+    u64::try_from(refused.count()).unwrap_or(u64::MAX)
 }
 
 /// Tells what the sink refused by the indexes of the body; `origin` gives that of a point of the batch.

@@ -56,8 +56,7 @@ impl IngestMetrics {
         for (reason, points) in rejections.by_reason() {
             self.rejected.get_or_create(&[protocol, ("reason", reason)]).inc_by(*points);
         }
-        let kinds =
-            [("string", dropped.strings), ("exemplar", dropped.exemplars), ("native_histogram", dropped.histograms)];
+        let kinds = [("string", dropped.strings), ("exemplar", dropped.exemplars)];
         for (kind, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
             self.dropped.get_or_create(&[protocol, ("kind", kind)]).inc_by(count);
         }

@@ -20,10 +20,16 @@ mod message_json;
 mod message_remote_write;
 #[path = "../../tests/fuzz/checks/messages.rs"]
 mod messages;
+#[path = "../../tests/fuzz/checks/otlp_json.rs"]
+mod otlp_json;
+#[path = "../../tests/fuzz/checks/otlp_proto.rs"]
+mod otlp_proto;
 #[path = "../../tests/fuzz/checks/prom_text.rs"]
 mod prom_text;
 #[path = "../../tests/fuzz/checks/remote_write.rs"]
 mod remote_write;
+#[path = "../../tests/fuzz/checks/remote_write_v2.rs"]
+mod remote_write_v2;
 #[path = "../../tests/fuzz/replay.rs"]
 mod replay;
 
@@ -42,6 +48,21 @@ fn no_json_of_the_corpus_breaks_the_decoder() {
 #[test]
 fn no_remote_write_of_the_corpus_breaks_the_decoder() {
     replay("remote_write", remote_write::check);
+}
+
+#[test]
+fn no_remote_write_two_of_the_corpus_breaks_the_decoder() {
+    replay("remote_write_v2", remote_write_v2::check);
+}
+
+#[test]
+fn no_otlp_protobuf_of_the_corpus_breaks_the_decoder() {
+    replay("otlp_proto", otlp_proto::check);
+}
+
+#[test]
+fn no_otlp_json_of_the_corpus_breaks_the_decoder() {
+    replay("otlp_json", otlp_json::check);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Where decoders put what they find: the batch, the account of refusals, and the checks that all of them share.
 
 use schemas::batch::MetricMetadata;
+use schemas::points::stale;
 use schemas::{PointBatch, RejectReason, TimestampMs};
 
+use super::native_histogram::NativeSample;
 use super::{DecodeError, Decoded, Origins, Rejected, Scope};
 
 /// Metrics that one request may describe. Descriptions are no points, so the limit on points does not bound them.
@@ -78,5 +80,19 @@ impl<'s, 'b> Collector<'s, 'b> {
         let point = u32::try_from(self.batch.len()).expect("points of a request are bounded far below 2^32");
         self.decoded.origins.note(point, index);
         self.batch.push(series, timestamp_ms, value);
+    }
+
+    /// Adds what a native histogram of the series begun last says; it has been admitted.
+    pub(crate) fn push_native(&mut self, index: u64, timestamp_ms: i64, sample: NativeSample) {
+        self.decoded.histograms += 1;
+        match sample {
+            NativeSample::Stale => self.push(index, timestamp_ms, stale()),
+            NativeSample::Histogram(histogram) => {
+                let series = self.series_last.expect("decoders begin a series before they push its points");
+                let point = u32::try_from(self.batch.len()).expect("points of a request are bounded far below 2^32");
+                self.decoded.origins.note(point, index);
+                self.batch.push_histogram(series, timestamp_ms, histogram);
+            }
+        }
     }
 }

@@ -1,24 +1,26 @@
 //! Prometheus remote write 1.0: `prometheus.WriteRequest`, read in place.
 //!
-//! message ─▶ time series ─▶ canonical bytes, the short way ([`plain`]) or the general ─▶ batch; samples follow
+//! message ─▶ time series ─▶ canonical bytes, the short way ([`plain`]) or the general ─▶ batch; samples and native histograms
+//! follow
 //!
 //! The reader is our own because this is the hottest path of the system and a generated decoder allocates twice a
 //! label (`docs/decisions/0003-own-remote-write-decoder.md`). Field numbers are those of `prompb/remote.proto` and
-//! `prompb/types.proto`. A value's bits are kept, so staleness markers survive. Exemplars and native histograms are
+//! `prompb/types.proto`. A value's bits are kept, so staleness markers survive. Exemplars are
 //! counted and left out. Indexes of rejections are those of the time series in the message, from 0.
+
+use std::ops::Range;
 
 use schemas::{PointBatch, RejectReason};
 
-use super::{Collector, DecodeError, Decoded, Origins, Scope};
+use super::protobuf::{Field, Reader};
+use super::{Collector, DecodeError, Decoded, Origins, Scope, native_histogram};
 use crate::canonical::{Pair, require_utf8, room_for_label, settle, write_series};
 
 mod plain;
-mod protobuf;
 #[cfg(test)]
 mod tests;
 
 use plain::PlainLabels;
-use protobuf::{Field, Reader};
 
 /// Decodes a plain (no longer snappy) `WriteRequest`.
 pub fn decode(body: &[u8], scope: Scope<'_>, batch: &mut PointBatch) -> Result<Decoded, DecodeError> {
@@ -27,7 +29,7 @@ pub fn decode(body: &[u8], scope: Scope<'_>, batch: &mut PointBatch) -> Result<D
         scratch: Scratch::default(),
         series_seen: 0,
     };
-    let mut reader = Reader::new(body);
+    let mut reader = Reader::new(body, "remote write request");
     // Fields we do not know are skipped, as protobuf asks, here and below.
     while let Some(field) = reader.next_field()? {
         match field {
@@ -45,6 +47,8 @@ struct Scratch<'a> {
     plain: PlainLabels,
     pairs: Vec<Pair<'a>>,
     samples: Vec<(i64, f64)>,
+    /// Where the messages of the native histograms lie.
+    histograms: Vec<Range<usize>>,
     canonical: Vec<u8>,
 }
 
@@ -62,19 +66,19 @@ impl<'a> Request<'_, '_, 'a> {
             reader.skip(labels_bytes)?;
         }
         let more_labels = self.samples(&mut reader)?;
+        let points = self.scratch.samples.len() + self.scratch.histograms.len();
         let index = self.series_seen;
         self.series_seen += 1;
-        let points = u64::try_from(self.scratch.samples.len()).unwrap_or(u64::MAX);
+        let points = u64::try_from(points).unwrap_or(u64::MAX);
         self.out.see(points)?;
         if points == 0 {
             return Ok(());
         }
         if plain.is_some() && !more_labels {
-            self.push_samples(index, true);
-            return Ok(());
+            return self.push_samples(index, true, &whole);
         }
-        match self.canonical_labels(whole)? {
-            Ok(()) => self.push_samples(index, false),
+        match self.canonical_labels(whole.clone())? {
+            Ok(()) => return self.push_samples(index, false, &whole),
             Err(reason) => self.out.reject(index, points, reason),
         }
         Ok(())
@@ -82,19 +86,21 @@ impl<'a> Request<'_, '_, 'a> {
 
     /// Reads what is left of a series but its labels; says whether there are any.
     fn samples(&mut self, reader: &mut Reader<'a>) -> Result<bool, DecodeError> {
-        self.scratch.samples.clear();
+        let Scratch { samples, histograms, .. } = &mut self.scratch;
+        samples.clear();
+        histograms.clear();
         let limit = self.out.scope.limits.points_per_request;
         let samples_max = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut labels = false;
         while let Some(field) = reader.next_field()? {
             match field {
                 (1, Field::Bytes(_)) => labels = true,
-                (2, Field::Bytes(_)) if self.scratch.samples.len() == samples_max => {
+                (2 | 4, Field::Bytes(_)) if samples.len() + histograms.len() == samples_max => {
                     return Err(DecodeError::TooManyPoints { limit });
                 }
-                (2, Field::Bytes(sample)) => self.scratch.samples.push(sample_of(reader.within(sample))?),
+                (2, Field::Bytes(sample)) => samples.push(sample_of(reader.within(sample))?),
                 (3, Field::Bytes(_)) => self.out.decoded.dropped.exemplars += 1,
-                (4, Field::Bytes(_)) => self.out.decoded.dropped.histograms += 1,
+                (4, Field::Bytes(histogram)) => histograms.push(histogram),
                 _ => {}
             }
         }
@@ -118,22 +124,10 @@ impl<'a> Request<'_, '_, 'a> {
         Ok(require_utf8(pairs).and_then(|()| settle(pairs, limits)).and_then(|()| write_series(pairs, canonical)))
     }
 
-    fn push_samples(&mut self, index: u64, plain: bool) {
+    fn push_samples(&mut self, index: u64, plain: bool, reader: &Reader<'a>) -> Result<(), DecodeError> {
         let Self { out, scratch, .. } = self;
         let canonical = if plain { scratch.plain.canonical() } else { &scratch.canonical };
-        let mut begun = false;
-        for &(timestamp_ms, value) in &scratch.samples {
-            match out.admit(timestamp_ms) {
-                Err(reason) => out.reject(index, 1, reason),
-                Ok(()) => {
-                    if !begun {
-                        out.begin_series(canonical);
-                        begun = true;
-                    }
-                    out.push(index, timestamp_ms, value);
-                }
-            }
-        }
+        push_series(out, index, canonical, &scratch.samples, &scratch.histograms, reader)
     }
 
     fn metadata(&mut self, mut reader: Reader<'a>) -> Result<(), DecodeError> {
@@ -153,6 +147,45 @@ impl<'a> Request<'_, '_, 'a> {
     }
 }
 
+/// Pushes the samples and the native histograms of a series that may come in; `reader` reads its message, in which the
+/// histograms lie.
+pub(super) fn push_series(
+    out: &mut Collector<'_, '_>,
+    index: u64,
+    canonical: &[u8],
+    samples: &[(i64, f64)],
+    histograms: &[Range<usize>],
+    reader: &Reader<'_>,
+) -> Result<(), DecodeError> {
+    let mut begun = false;
+    for &(timestamp_ms, value) in samples {
+        match out.admit(timestamp_ms) {
+            Err(reason) => out.reject(index, 1, reason),
+            Ok(()) => {
+                if !begun {
+                    out.begin_series(canonical);
+                    begun = true;
+                }
+                out.push(index, timestamp_ms, value);
+            }
+        }
+    }
+    for histogram in histograms {
+        let (timestamp_ms, sample) = native_histogram::read(reader.within(histogram.clone()))?;
+        match out.admit(timestamp_ms).and(sample) {
+            Err(reason) => out.reject(index, 1, reason),
+            Ok(sample) => {
+                if !begun {
+                    out.begin_series(canonical);
+                    begun = true;
+                }
+                out.push_native(index, timestamp_ms, sample);
+            }
+        }
+    }
+    Ok(())
+}
+
 fn label_of<'a>(mut reader: Reader<'a>) -> Result<Pair<'a>, DecodeError> {
     let mut pair: Pair<'a> = (b"", b"");
     while let Some(field) = reader.next_field()? {
@@ -165,7 +198,8 @@ fn label_of<'a>(mut reader: Reader<'a>) -> Result<Pair<'a>, DecodeError> {
     Ok(pair)
 }
 
-fn sample_of(mut reader: Reader<'_>) -> Result<(i64, f64), DecodeError> {
+/// A sample's time in ms, and its value.
+pub(super) fn sample_of(mut reader: Reader<'_>) -> Result<(i64, f64), DecodeError> {
     let (mut timestamp_ms, mut value) = (0_i64, 0.0_f64);
     while let Some(field) = reader.next_field()? {
         match field {
@@ -178,7 +212,7 @@ fn sample_of(mut reader: Reader<'_>) -> Result<(i64, f64), DecodeError> {
 }
 
 /// `MetricMetadata.MetricType`.
-fn kind_of(number: u64) -> Option<&'static str> {
+pub(super) fn kind_of(number: u64) -> Option<&'static str> {
     let kinds = ["counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset"];
     let at = usize::try_from(number).ok()?.checked_sub(1)?;
     kinds.get(at).copied()

@@ -1,5 +1,7 @@
 //! What the decoders' tests share: a world to decode in, and a batch in a form that reads well in an assertion.
 
+pub(crate) mod wire;
+
 use schemas::labels::Labels;
 use schemas::{PointBatch, TimeRange, TimestampMs};
 

@@ -1,3 +1,5 @@
+use std::sync::atomic::AtomicBool;
+
 use parking_lot::Mutex;
 use runtime::ManualClock;
 use schemas::labels::Labels;
@@ -15,6 +17,7 @@ struct Memory {
     refused_metric: Option<&'static str>,
     refused_value: Option<f64>,
     error: Option<SinkError>,
+    busy: AtomicBool,
 }
 
 impl Sink for Memory {
@@ -25,6 +28,9 @@ impl Sink for Memory {
     fn append(&self, batch: &PointBatch) -> Result<Appended, SinkError> {
         if let Some(error) = &self.error {
             return Err(error.clone());
+        }
+        if self.busy.load(Ordering::Relaxed) {
+            return Err(SinkError::Busy { why: "busy".to_owned(), retry_after: Duration::from_secs(1) });
         }
         let mut appended = Appended::default();
         let metric =
@@ -174,4 +180,35 @@ fn metrics_tell_what_happened_by_protocol_and_reason() {
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
+}
+
+#[test]
+fn a_difference_counts_once_however_often_it_is_sent() {
+    let (intake, sink) = intake(Memory::default());
+    let send = |time_ms: i64, value: i64| {
+        let body = format!(
+            r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"sent","sum":{{"isMonotonic":true,
+            "aggregationTemporality":1,"dataPoints":[{{"timeUnixNano":"{time_ms}000000","asInt":{value}}}]}}}}]}}]}}]}}"#
+        );
+        intake.ingest(Format::Otlp(otlp::Encoding::Json), ContentEncoding::Identity, body.as_bytes())
+    };
+    assert_eq!(send(NOW_MS - 2, 5).expect("taken").accepted, 1);
+    sink.busy.store(true, Ordering::Relaxed);
+    assert!(send(NOW_MS - 1, 3).expect_err("busy").is_retryable());
+    sink.busy.store(false, Ordering::Relaxed);
+    // Sent again, and once more because the answer was lost.
+    assert_eq!(send(NOW_MS - 1, 3).expect("taken").accepted, 1);
+    assert_eq!(send(NOW_MS - 1, 3).expect("taken").accepted, 1);
+    assert_eq!(*sink.appended.lock(), [5.0, 8.0, 8.0].map(|value| ("sent_total".to_owned(), value)));
+}
+
+#[test]
+fn native_histograms_are_counted_apart_wherever_they_end() {
+    // `io.prometheus.write.v2.Request`: of the series `h` and `g` a histogram each, without observations.
+    let histogram = b"\x1a\x0b\x08\x00\x30\x00\x78\xc0\xe4\x8b\xa4\xda2";
+    let series = |name: u8| [b"\x2a\x11\x0a\x02\x01", &[name][..], histogram].concat();
+    let request = [&b"\x22\x00\x22\x08__name__\x22\x01h\x22\x01g"[..], &series(2), &series(3)].concat();
+    let (intake, _) = intake(Memory { refused_metric: Some("g"), ..Memory::default() });
+    let outcome = intake.ingest(Format::RemoteWriteV2, ContentEncoding::Identity, &request).expect("taken");
+    assert_eq!((outcome.accepted, outcome.histograms, told(&outcome)), (1, 1, vec![(1, 1, "new_series_per_day")]));
 }

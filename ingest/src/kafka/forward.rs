@@ -16,8 +16,9 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use runtime::Causes;
+use schemas::histogram::Histogram;
 use schemas::reject::Appended;
-use schemas::{PointBatch, SeriesId, TimeRange, labels};
+use schemas::{PointBatch, SeriesId, TimeRange, labels, points};
 
 use super::{KafkaError, client, events};
 use crate::encode;
@@ -182,11 +183,15 @@ impl Sink for Forward {
     fn append(&self, batch: &PointBatch) -> Result<Appended, SinkError> {
         let request = Arc::new(Outstanding::default());
         let mut bodies: Vec<Vec<u8>> = vec![Vec::new(); self.partitions()?];
-        for_each_series(batch, |canonical, id, samples| {
+        for_each_series(batch, |canonical, id, run| {
             // The same series always takes the same way, so that its points keep their order.
             let partition = usize::try_from(id.0).map_or(0, |id| id % bodies.len());
             let body = &mut bodies[partition];
-            encode::write_series(body, &encode::labels(labels::iter_canonical(canonical)), samples);
+            let labels = encode::labels(labels::iter_canonical(canonical));
+            match run {
+                Run::Samples(samples) => encode::write_series(body, &labels, samples),
+                Run::Histograms(histograms) => encode::write_histograms(body, &labels, histograms.iter().copied()),
+            }
             if body.len() >= MESSAGE_BYTES_MAX {
                 self.send(partition, body, &request)?;
                 body.clear();
@@ -208,21 +213,44 @@ fn busy(why: &str) -> SinkError {
 /// Points that are added to a message at once: 20 bytes each, so that it does not grow far beyond its bound.
 const SAMPLES_MAX: usize = 2_000;
 
-/// Hands out the points of a batch series by series, in arrival order each: canonical labels, id, samples.
+/// Native histograms that are added to a message at once: a hundred times as large.
+const HISTOGRAMS_MAX: usize = 20;
+
+/// Neighbouring points of a series that are alike.
+#[derive(Debug, Clone, Copy)]
+enum Run<'b> {
+    Samples(&'b [(i64, f64)]),
+    Histograms(&'b [(i64, &'b Histogram)]),
+}
+
+/// Hands out the points of a batch series by series, in arrival order each: canonical labels, id, points. A message has the
+/// histograms of a series behind its samples, so that where both alternate each run takes an entry of its own.
 fn for_each_series(
     batch: &PointBatch,
-    mut each: impl FnMut(&[u8], SeriesId, &[(i64, f64)]) -> Result<(), SinkError>,
+    mut each: impl FnMut(&[u8], SeriesId, Run<'_>) -> Result<(), SinkError>,
 ) -> Result<(), SinkError> {
     let mut order: Vec<(u32, u32)> = (0..).zip(batch.series_of()).map(|(at, series)| (*series, at)).collect();
     order.sort_unstable();
-    let mut samples = Vec::new();
-    for of_series in order.chunk_by(|(a, _), (b, _)| a == b) {
-        let (hash, canonical) = batch.series(of_series[0].0);
-        for part in of_series.chunks(SAMPLES_MAX) {
+    let is_histogram = |at: u32| points::is_histogram(batch.values()[at as usize]);
+    let timestamp = |at: u32| batch.timestamps()[at as usize];
+    let (mut samples, mut histograms) = (Vec::new(), Vec::new());
+    let alike = |(a, at): &(u32, u32), (b, next): &(u32, u32)| a == b && is_histogram(*at) == is_histogram(*next);
+    for run in order.chunk_by(alike) {
+        let (series, first) = run[0];
+        let (hash, canonical) = batch.series(series);
+        if is_histogram(first) {
+            for part in run.chunks(HISTOGRAMS_MAX) {
+                histograms.clear();
+                let of = |&(_, at): &(u32, u32)| Some((timestamp(at), batch.histogram_of(at)?.as_ref()));
+                histograms.extend(part.iter().filter_map(of));
+                each(canonical, hash.series_id(), Run::Histograms(&histograms))?;
+            }
+            continue;
+        }
+        for part in run.chunks(SAMPLES_MAX) {
             samples.clear();
-            let points = part.iter().map(|(_, at)| *at as usize);
-            samples.extend(points.map(|at| (batch.timestamps()[at], batch.values()[at])));
-            each(canonical, hash.series_id(), &samples)?;
+            samples.extend(part.iter().map(|(_, at)| (timestamp(*at), batch.values()[*at as usize])));
+            each(canonical, hash.series_id(), Run::Samples(&samples))?;
         }
     }
     Ok(())
@@ -237,16 +265,22 @@ mod tests {
         let mut batch = PointBatch::new();
         let a = batch.add_series(&mut vec![("__name__", "a")]).expect("valid");
         let b = batch.add_series(&mut vec![("__name__", "b")]).expect("valid");
-        for (series, ts) in [(a, 5), (b, 1), (a, 3), (b, 2), (a, 5)] {
+        for (series, ts) in [(a, 5), (b, 1), (a, 3), (b, 2)] {
             batch.push(series, ts, f64::from(series));
         }
+        batch.push_histogram(a, 5, Arc::new(Histogram::default()));
+        batch.push(a, 5, 1.0);
         let mut told = Vec::new();
-        for_each_series(&batch, |canonical, _, samples| {
+        for_each_series(&batch, |canonical, _, run| {
             let name = labels::iter_canonical(canonical).map(|(_, value)| value.to_owned()).collect::<String>();
-            told.push((name, samples.iter().map(|(ts, _)| *ts).collect::<Vec<_>>()));
+            told.push(match run {
+                Run::Samples(samples) => (name, samples.iter().map(|(ts, _)| *ts).collect::<Vec<_>>()),
+                Run::Histograms(all) => (name + " histograms", all.iter().map(|(ts, _)| *ts).collect::<Vec<_>>()),
+            });
             Ok(())
         })
         .expect("nothing fails");
-        assert_eq!(told, [("a".to_owned(), vec![5, 3, 5]), ("b".to_owned(), vec![1, 2])]);
+        let expected = [("a", vec![5, 3]), ("a histograms", vec![5]), ("a", vec![5]), ("b", vec![1, 2])];
+        assert_eq!(told, expected.map(|(name, times)| (name.to_owned(), times)));
     }
 }

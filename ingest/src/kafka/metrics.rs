@@ -87,7 +87,6 @@ impl KafkaMetrics {
             count(reason, *points);
         }
         count("string", dropped.strings);
-        count("native_histogram", dropped.histograms);
     }
 
     pub(super) fn missing(&self, topic: &str, messages: i64) {

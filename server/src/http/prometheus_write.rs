@@ -1,4 +1,6 @@
-//! Prometheus' ways to push: remote write 1.0, and text exposition.
+//! Prometheus' ways to push: remote write 1.0 and 2.0, and text exposition.
+//!
+//! content type ─▶ [`Version`] ─▶ ingest ─▶ 204, or 400 with the good samples kept; to 2.0, how much was written
 //!
 //! Remote write's answers are plain text, as Prometheus logs their first line; it drops a request for any 4xx and
 //! repeats it for any 5xx, so pressure is 503 and bad samples are 400 with the good ones kept.
@@ -7,7 +9,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ingest::decode::prom_text::Dialect;
 use ingest::{ContentEncoding, Format, IngestOutcome};
@@ -19,42 +21,84 @@ use super::ingest_answer::{encoding, errors, reason, take};
 use super::media;
 use super::problem::{Kind, Problem};
 
-/// Prometheus remote write 1.0.
+/// Prometheus remote write 1.0 and 2.0.
 #[utoipa::path(post, path = "/api/v1/write", tag = "push",
-    request_body(content = Vec<u8>, content_type = "application/x-protobuf", description = "`prometheus.WriteRequest`, snappy block format"),
-    responses((status = 204, description = "All samples are durable"), (status = 400, description = "Some samples were refused, the others are kept; or the body is damaged"),
-        (status = 415, description = "Not remote write 1.0"), (status = 503, description = "Busy; nothing was taken")))]
+    request_body(content = Vec<u8>, content_type = "application/x-protobuf", description = "`prometheus.WriteRequest`, or by `proto=io.prometheus.write.v2.Request` that; snappy block format"),
+    responses((status = 204, description = "All samples are durable; to 2.0, `X-Prometheus-Remote-Write-Samples-Written`, `-Histograms-Written` and `-Exemplars-Written` say how many"), (status = 400, description = "Some samples were refused, the others are kept; or the body is damaged"),
+        (status = 415, description = "Not remote write, or not in snappy"), (status = 503, description = "Busy; nothing was taken")))]
 pub(crate) async fn remote_write(
     State(app): State<Arc<App>>,
     ready: Result<Ready, Problem>,
     headers: HeaderMap,
     request: Request<Body>,
 ) -> Response {
+    let version = match Version::of(&headers) {
+        Ok(version) => version,
+        Err(problem) => return as_text(&problem),
+    };
     let outcome = async {
         let Ready(parts) = ready?;
-        let encoding = remote_write_encoding(&headers)?;
-        take(&app, &parts, Format::RemoteWrite, encoding, &headers, request.into_body()).await
+        take(&app, &parts, version.format(), ContentEncoding::Snappy, &headers, request.into_body()).await
     };
-    match outcome.await {
-        Ok(outcome) => told(&outcome).into_response(),
-        Err(problem) => as_text(&problem),
+    let (mut response, written) = match outcome.await {
+        // What a rule leaves out counts as written: a sender that reads of nothing written takes it for a failure.
+        Ok(outcome) => {
+            let samples = outcome.taken().saturating_sub(outcome.histograms);
+            (told(&outcome).into_response(), (samples, outcome.histograms))
+        }
+        Err(problem) => (as_text(&problem), (0, 0)),
+    };
+    if version == Version::Two {
+        // Exemplars are counted, and not kept.
+        for (name, count) in WRITTEN.into_iter().zip([written.0, written.1, 0]) {
+            response.headers_mut().insert(name, HeaderValue::from(count));
+        }
     }
+    response
 }
 
-/// Checks what the request says it is, before anything is decoded.
-fn remote_write_encoding(headers: &HeaderMap) -> Result<ContentEncoding, Problem> {
-    let refuse = |what: String| Err(Problem::new(Kind::UnsupportedMediaType, what));
-    let kind = media::text(headers, &header::CONTENT_TYPE).unwrap_or("");
-    let mut parts = kind.split(';').map(|part| part.trim().to_ascii_lowercase());
-    if parts.next().as_deref() != Some("application/x-protobuf") {
-        return refuse(format!("content type {kind:?} is not application/x-protobuf"));
+/// How many samples, histograms and exemplars were written.
+const WRITTEN: [HeaderName; 3] = [
+    HeaderName::from_static("x-prometheus-remote-write-samples-written"),
+    HeaderName::from_static("x-prometheus-remote-write-histograms-written"),
+    HeaderName::from_static("x-prometheus-remote-write-exemplars-written"),
+];
+
+/// The version of the protocol that a request speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+}
+
+impl Version {
+    /// Checks what the request says it is, before anything is decoded.
+    fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let refuse = |what: String| Err(Problem::new(Kind::UnsupportedMediaType, what));
+        let kind = media::text(headers, &header::CONTENT_TYPE).unwrap_or("");
+        let mut parts = kind.split(';').map(|part| part.trim().to_ascii_lowercase());
+        if parts.next().as_deref() != Some("application/x-protobuf") {
+            return refuse(format!("content type {kind:?} is not application/x-protobuf"));
+        }
+        let version = match parts.find_map(|part| part.strip_prefix("proto=").map(str::to_owned)).as_deref() {
+            None | Some("prometheus.writerequest") => Self::One,
+            Some("io.prometheus.write.v2.request") => Self::Two,
+            Some(_) => {
+                let known = "prometheus.WriteRequest nor io.prometheus.write.v2.Request";
+                return refuse(format!("{kind:?} is neither {known}, the messages of remote write 1.0 and 2.0"));
+            }
+        };
+        match media::text(headers, &header::CONTENT_ENCODING).map(str::trim) {
+            None | Some("" | "snappy") => Ok(version),
+            Some(other) => refuse(format!("content encoding {other:?} is not snappy")),
+        }
     }
-    if parts.any(|part| part.starts_with("proto=") && part != "proto=prometheus.writerequest") {
-        return refuse(format!("{kind:?} is not prometheus.WriteRequest, the message of remote write 1.0"));
-    }
-    match media::text(headers, &header::CONTENT_ENCODING).map(str::trim) {
-        None | Some("" | "snappy") => Ok(ContentEncoding::Snappy),
-        Some(other) => refuse(format!("content encoding {other:?} is not snappy")),
+
+    fn format(self) -> Format {
+        match self {
+            Self::One => Format::RemoteWrite,
+            Self::Two => Format::RemoteWriteV2,
+        }
     }
 }
 
@@ -64,7 +108,7 @@ fn told(outcome: &IngestOutcome) -> (StatusCode, String) {
     }
     let first: Vec<String> =
         outcome.rejections.first().iter().map(|r| format!("series {}: {}", r.index, reason(r))).collect();
-    let of = samples(outcome.rejected() + outcome.accepted + outcome.disabled);
+    let of = samples(outcome.rejected() + outcome.taken());
     (StatusCode::BAD_REQUEST, format!("{} of {of} refused: {}\n", outcome.rejected(), first.join("; ")))
 }
 
@@ -116,17 +160,15 @@ pub(crate) async fn import_text(
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
-    fn check(kind: &'static str, encoding: Option<&'static str>) -> Result<ContentEncoding, Problem> {
+    fn check(kind: &'static str, encoding: Option<&'static str>) -> Result<Version, Problem> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         if let Some(encoding) = encoding {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
         }
-        remote_write_encoding(&headers)
+        Version::of(&headers)
     }
 
     #[test]
@@ -136,13 +178,20 @@ mod tests {
     }
 
     #[test]
-    fn only_remote_write_one_is_read() {
-        assert!(check("application/x-protobuf", Some("snappy")).is_ok());
-        assert!(check("application/x-protobuf;proto=prometheus.WriteRequest", None).is_ok());
+    fn both_versions_of_remote_write_are_read_and_nothing_else() {
+        for (kind, version) in [
+            ("application/x-protobuf", Version::One),
+            ("application/x-protobuf;proto=prometheus.WriteRequest", Version::One),
+            ("Application/X-Protobuf; proto=io.prometheus.write.v2.Request", Version::Two),
+        ] {
+            assert_eq!(check(kind, Some("snappy")).expect("read"), version);
+            assert_eq!(check(kind, None).expect("read"), version);
+        }
         for (kind, encoding) in [
-            ("application/x-protobuf;proto=io.prometheus.write.v2.Request", Some("snappy")),
+            ("application/x-protobuf;proto=io.prometheus.write.v3.Request", Some("snappy")),
             ("application/json", None),
             ("application/x-protobuf", Some("zstd")),
+            ("application/x-protobuf;proto=io.prometheus.write.v2.Request", Some("gzip")),
         ] {
             let problem = check(kind, encoding).expect_err(kind);
             assert_eq!(problem.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);

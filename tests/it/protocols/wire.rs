@@ -20,16 +20,36 @@ pub(crate) fn write_request(series: &[Sent<'_>]) -> Vec<u8> {
             field(&mut one, 1, &label);
         }
         for Sample(timestamp, value) in samples {
-            // Field 1, 64 bits; field 2, varint.
-            let mut sample = vec![0x09];
-            sample.extend(value.to_le_bytes());
-            sample.push(0x10);
-            varint(&mut sample, timestamp.cast_unsigned());
-            field(&mut one, 2, &sample);
+            field(&mut one, 2, &sample(*timestamp, *value));
         }
         field(&mut request, 1, &one);
     }
     request
+}
+
+/// `io.prometheus.write.v2.Request`, not yet compressed: series of one sample of value 1, by references to symbols and
+/// timestamp.
+pub(crate) fn write_request_v2(symbols: &[&str], series: &[(&[u8], i64)]) -> Vec<u8> {
+    let mut request = Vec::new();
+    for symbol in symbols {
+        field(&mut request, 4, symbol.as_bytes());
+    }
+    for (references, timestamp) in series {
+        let mut one = Vec::new();
+        field(&mut one, 1, references);
+        field(&mut one, 2, &sample(*timestamp, 1.0));
+        field(&mut request, 5, &one);
+    }
+    request
+}
+
+/// A sample of either version: field 1, 64 bits; field 2, varint.
+fn sample(timestamp: i64, value: f64) -> Vec<u8> {
+    let mut sample = vec![0x09];
+    sample.extend(value.to_le_bytes());
+    sample.push(0x10);
+    varint(&mut sample, timestamp.cast_unsigned());
+    sample
 }
 
 /// A field of bytes with its length.

@@ -4,20 +4,12 @@
 //! copies and checks them. Anything else gives `None`, and the caller takes the general way, which defines what is
 //! right; a property test holds the two together. This is what makes ten labels cost tens of nanoseconds.
 
-use crate::canonical::is_before;
+use crate::canonical::{Blocks, is_before};
 use crate::limits::Limits;
-
-/// Small copies are made in blocks of this size: a block is two instructions, a call to `memcpy` fifty.
-const BLOCK: usize = 16;
-/// Room behind the canonical bytes, so that a block may be written whole.
-const SLACK: usize = 128 + BLOCK;
 
 /// Canonical bytes of the series being read.
 #[derive(Debug, Default)]
-pub(super) struct PlainLabels {
-    bytes: Vec<u8>,
-    len: usize,
-}
+pub(super) struct PlainLabels(Blocks);
 
 impl PlainLabels {
     /// Reads labels from the beginning of `message`, a `TimeSeries`, up to the first field that is none. Returns the
@@ -26,7 +18,7 @@ impl PlainLabels {
         if limits.label_name_bytes < 0x80 || limits.label_value_bytes < 0x80 {
             return None;
         }
-        self.len = 0;
+        self.0.clear();
         let (mut at, mut labels, mut named) = (0, 0, false);
         let mut previous: &[u8] = b"";
         // Field 1 of the series (a label) that begins with its own field 1 (the name): key, length, key, length.
@@ -50,39 +42,18 @@ impl PlainLabels {
                 }
             }
             // The length bytes of the message are those of the canonical layout.
-            self.append(message, name_at, value_at - 1);
-            self.append(message, value_at, end);
+            self.0.append(message, name_at, value_at - 1);
+            self.0.append(message, value_at, end);
             previous = name;
             labels += 1;
             at = end;
         }
-        let within = labels <= limits.labels_per_series && self.len <= limits.labels_bytes;
+        let within = labels <= limits.labels_per_series && self.0.len() <= limits.labels_bytes;
         (named && within && self.canonical().is_ascii()).then_some(at)
     }
 
     pub(super) fn canonical(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-
-    /// Copies `message[start..end]`, at most 128 bytes.
-    #[inline]
-    fn append(&mut self, message: &[u8], start: usize, end: usize) {
-        if self.bytes.len() < self.len + SLACK {
-            self.bytes.resize(self.len + 2 * SLACK, 0);
-        }
-        let target = &mut self.bytes[self.len..];
-        let len = end - start;
-        let padded = len.next_multiple_of(BLOCK);
-        match message.get(start..start + padded) {
-            Some(source) => {
-                for (to, from) in target.chunks_exact_mut(BLOCK).zip(source.chunks_exact(BLOCK)) {
-                    to.copy_from_slice(from);
-                }
-            }
-            // Too close to the end of the message to read a whole block.
-            None => target[..len].copy_from_slice(&message[start..end]),
-        }
-        self.len += len;
+        self.0.as_slice()
     }
 }
 

@@ -124,10 +124,32 @@ fn times_no_clock_shows_are_refused_each_with_its_reason() {
 }
 
 #[test]
-fn exemplars_and_native_histograms_are_counted_and_left_out() {
-    let message = [label(b"__name__", b"m"), sample(NOW_MS, 1.0), field(3, b""), field(4, b""), field(4, b"")].concat();
+fn exemplars_are_counted_and_left_out() {
+    let message = [label(b"__name__", b"m"), sample(NOW_MS, 1.0), field(3, b"")].concat();
     let (points, decoded) = read(&field(1, &message)).expect("well formed");
-    assert_eq!((points.len(), decoded.dropped.exemplars, decoded.dropped.histograms), (1, 1, 2));
+    assert_eq!((points.len(), decoded.dropped.exemplars), (1, 1));
+}
+
+#[test]
+fn native_histograms_stand_beside_samples_and_bad_ones_are_refused_by_themselves() {
+    let at = |ms: i64| [vec![15 << 3], varint(ms.cast_unsigned())].concat();
+    // Three observations in the zero bucket.
+    let zeros = |ms: i64| field(4, &[vec![8, 3, 6 << 3, 3], at(ms)].concat());
+    let wrong = field(4, &[vec![8, 4, 6 << 3, 3], at(NOW_MS)].concat());
+    let ended = field(4, &[[vec![3 << 3 | 1], stale().to_le_bytes().to_vec()].concat(), at(NOW_MS + 2)].concat());
+    let message =
+        [label(b"__name__", b"m"), zeros(NOW_MS), sample(NOW_MS + 1, 1.0), wrong, zeros(1), ended, zeros(NOW_MS + 3)];
+    let mut batch = PointBatch::new();
+    let limits = Limits::default();
+    let window = schemas::TimeRange::new(schemas::TimestampMs(NOW_MS - 1_000), schemas::TimestampMs(NOW_MS + 1_000));
+    let scope = Scope { now_ms: NOW_MS, window: window.expect("ordered"), limits: &limits };
+    let decoded = decode(&field(1, &message.concat()), scope, &mut batch).expect("well formed");
+    assert_eq!(batch.timestamps(), [NOW_MS + 1, NOW_MS, NOW_MS + 2, NOW_MS + 3]);
+    assert_eq!(batch.values()[2].to_bits(), STALE_BITS);
+    let histograms: Vec<(u32, f64)> = batch.histograms().iter().map(|(point, one)| (*point, one.count)).collect();
+    assert_eq!(histograms, [(1, 3.0), (3, 3.0)]);
+    assert_eq!((decoded.points_seen, decoded.rejections.points(), decoded.kept()), (6, 2, 4));
+    assert_eq!(codes(&decoded), [(0, "invalid_value"), (0, "too_old")]);
 }
 
 #[test]

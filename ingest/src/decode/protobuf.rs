@@ -1,13 +1,16 @@
-//! The protobuf wire format, as far as remote write needs it: fields of a message, in place.
+//! The protobuf wire format, as far as metrics need it: fields of a message, in place.
+//!
+//! body ─▶ [`Reader`] ─▶ field by field ─▶ [`Reader::within`] a field that is a message itself
 //!
 //! A reader walks one message inside the body; places are offsets into the body, so that errors name the byte.
 
 use std::ops::Range;
 
-use crate::decode::DecodeError;
+use super::DecodeError;
 
 /// The value of a field.
-pub(super) enum Field {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Field {
     Varint(u64),
     Fixed64(u64),
     Fixed32,
@@ -16,40 +19,43 @@ pub(super) enum Field {
 }
 
 /// Reads the fields of `body[at..end]`.
-#[derive(Clone)]
-pub(super) struct Reader<'a> {
+#[derive(Debug, Clone)]
+pub(crate) struct Reader<'a> {
     body: &'a [u8],
     at: usize,
     end: usize,
+    /// What the body is, for errors.
+    format: &'static str,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(body: &'a [u8]) -> Self {
-        Self { body, at: 0, end: body.len() }
+    /// Reads the whole of `body`, which errors call by `format`.
+    pub(crate) fn new(body: &'a [u8], format: &'static str) -> Self {
+        Self { body, at: 0, end: body.len(), format }
     }
 
     /// A reader of a message inside this one. `range` comes from a [`Field::Bytes`] of it.
-    pub(super) fn within(&self, range: Range<usize>) -> Self {
-        Self { body: self.body, at: range.start, end: range.end }
+    pub(crate) fn within(&self, range: Range<usize>) -> Self {
+        Self { at: range.start, end: range.end, ..*self }
     }
 
     /// What is left of the message.
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         &self.body[self.at..self.end]
     }
 
     /// Passes over `len` bytes that somebody else has read.
-    pub(super) fn skip(&mut self, len: usize) -> Result<(), DecodeError> {
+    pub(crate) fn skip(&mut self, len: usize) -> Result<(), DecodeError> {
         self.advance(len)
     }
 
-    pub(super) fn slice(&self, range: Range<usize>) -> &'a [u8] {
+    pub(crate) fn slice(&self, range: Range<usize>) -> &'a [u8] {
         &self.body[range]
     }
 
     /// Number and value of the next field; `None` at the end of the message.
     #[inline]
-    pub(super) fn next_field(&mut self) -> Result<Option<(u64, Field)>, DecodeError> {
+    pub(crate) fn next_field(&mut self) -> Result<Option<(u64, Field)>, DecodeError> {
         if self.at >= self.end {
             return Ok(None);
         }
@@ -131,12 +137,47 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The next of the numbers that stand packed in this field, one behind the other; `None` at its end.
+    #[inline]
+    pub(crate) fn next_packed_varint(&mut self) -> Result<Option<u64>, DecodeError> {
+        if self.at >= self.end { Ok(None) } else { self.varint().map(Some) }
+    }
+
+    /// The next of the numbers of eight bytes that stand packed in this field; `None` at its end.
+    #[inline]
+    pub(crate) fn next_packed_fixed64(&mut self) -> Result<Option<u64>, DecodeError> {
+        if self.at >= self.end { Ok(None) } else { self.fixed64().map(Some) }
+    }
+
+    /// An error at this place of the body.
     #[cold]
-    fn malformed(&self, what: &str) -> DecodeError {
-        DecodeError::Malformed {
-            format: "remote write request",
-            place: format!("byte {}", self.at),
-            what: what.to_owned(),
-        }
+    pub(crate) fn malformed(&self, what: &str) -> DecodeError {
+        DecodeError::Malformed { format: self.format, place: format!("byte {}", self.at), what: what.to_owned() }
+    }
+}
+
+/// The number behind a zigzag encoding (`sint32`, `sint64`).
+pub(crate) fn zigzag(number: u64) -> i64 {
+    (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zigzag_gives_small_numbers_of_both_signs() {
+        let numbers = [0, 1, 2, 3, u64::MAX - 1, u64::MAX].map(zigzag);
+        assert_eq!(numbers, [0, -1, 1, -2, i64::MAX, i64::MIN]);
+    }
+
+    #[test]
+    fn packed_numbers_end_with_their_field() {
+        let mut varints = Reader::new(&[1, 0x80, 1], "message");
+        let read: Vec<u64> = std::iter::from_fn(|| varints.next_packed_varint().expect("well formed")).collect();
+        assert_eq!(read, [1, 128]);
+        let mut cut = Reader::new(&[0; 9], "message");
+        assert_eq!(cut.next_packed_fixed64(), Ok(Some(0)));
+        assert!(cut.next_packed_fixed64().is_err());
     }
 }
