@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cold::Archive;
 use hot::{SeriesInfo, Store};
@@ -13,11 +13,12 @@ use crate::answer::RangeAnswer;
 use crate::error::QueryError;
 use crate::limits::{Budget, QueryLimits, Stop};
 use crate::metrics::{Interface, QueryMetrics, Running};
-use crate::provenance::ProvenanceCollector;
+use crate::provenance::{Provenance, ProvenanceCollector};
 use crate::range::{self, Asked};
 use crate::read::Reader;
 use crate::request::RangeRequest;
 use crate::selection::{Selection, Wanted};
+use crate::slow::{Asked as AskedText, SlowLog};
 use crate::sql::{self, SqlAnswer};
 
 /// Threads that SQL plans compute on.
@@ -27,14 +28,18 @@ const SQL_THREADS: usize = 2;
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) store: Arc<Store>,
-    archive: Arc<Archive>,
-    pool: CpuPool,
+    pub(crate) archive: Arc<Archive>,
+    pub(crate) pool: CpuPool,
     /// Where SQL plans compute.
     pub(crate) workers: Workers,
+    /// Where PromQL is evaluated, and where it waits for its turn: the pool above does parts of its reads, so that one of its
+    /// jobs must not wait for another.
+    pub(crate) evaluators: CpuPool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: QueryLimits,
     places: Arc<Semaphore>,
-    metrics: Arc<QueryMetrics>,
+    pub(crate) metrics: Arc<QueryMetrics>,
+    slow: SlowLog,
 }
 
 /// A place among the queries under way, held until the answer is out.
@@ -54,7 +59,11 @@ impl Engine {
     ) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(limits.concurrent_max));
         let workers = Workers::new("sql", SQL_THREADS);
-        Arc::new(Self { store, archive, pool, workers, clock, limits, places, metrics: Arc::default() })
+        let threads = limits.threads.max(1);
+        let evaluators = CpuPool::new("promql", threads, threads.saturating_add(limits.waiting_max));
+        let slow = SlowLog::new(limits.slow_query);
+        let metrics = Arc::default();
+        Arc::new(Self { store, archive, pool, workers, evaluators, clock, limits, places, metrics, slow })
     }
 
     /// To be registered once.
@@ -66,11 +75,11 @@ impl Engine {
     pub async fn range(&self, request: RangeRequest) -> Result<RangeAnswer, QueryError> {
         let started = Instant::now();
         let result = match self.admit() {
-            Ok(_admitted) => self.within_time(Box::pin(self.answer_range(&request))).await,
+            Ok(_admitted) => self.within_time(self.limits.timeout, Box::pin(self.answer_range(&request))).await,
             Err(refused) => Err(refused),
         };
         let told = result.as_ref().map(|answer| &answer.provenance);
-        self.metrics.ended(Interface::Range, started.elapsed(), told);
+        self.ended(&AskedText::new(Interface::Range, &request), started, told);
         result
     }
 
@@ -78,30 +87,43 @@ impl Engine {
     pub async fn sql(self: &Arc<Self>, query: &str) -> Result<SqlAnswer, QueryError> {
         let started = Instant::now();
         let result = match self.admit() {
-            Ok(admitted) => self.within_time(Box::pin(sql::run(self, query, started, admitted))).await,
+            Ok(admitted) => {
+                self.within_time(self.limits.timeout, Box::pin(sql::run(self, query, started, admitted))).await
+            }
             Err(refused) => Err(refused),
         };
         if let Err(error) = &result {
-            self.metrics.ended(Interface::Sql, started.elapsed(), Err(error));
+            self.ended(&AskedText::new(Interface::Sql, &query), started, Err(error));
         }
         result
     }
 
     /// Counts a SQL query whose stream has ended.
-    pub(crate) fn sql_ended(&self, started: Instant, result: Result<&ProvenanceCollector, &QueryError>) {
+    pub(crate) fn sql_ended(&self, query: &str, started: Instant, result: Result<&ProvenanceCollector, &QueryError>) {
         let provenance = result.map(ProvenanceCollector::snapshot);
-        self.metrics.ended(Interface::Sql, started.elapsed(), provenance.as_ref().map_err(|error| *error));
+        self.ended(&AskedText::new(Interface::Sql, &query), started, provenance.as_ref().map_err(|error| *error));
     }
 
-    fn admit(&self) -> Result<Admitted, QueryError> {
+    /// Counts a query, and logs it if it was slow.
+    pub(crate) fn ended(&self, asked: &AskedText<'_>, started: Instant, result: Result<&Provenance, &QueryError>) {
+        let took = started.elapsed();
+        self.metrics.ended(asked.interface, took, result);
+        self.slow.ended(asked, took, result);
+    }
+
+    pub(crate) fn admit(&self) -> Result<Admitted, QueryError> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| QueryError::Overloaded)?;
         Ok(Admitted { _place: place, _running: self.metrics.run() })
     }
 
-    async fn within_time<T>(&self, work: impl Future<Output = Result<T, QueryError>>) -> Result<T, QueryError> {
-        match tokio::time::timeout(self.limits.timeout, work).await {
+    pub(crate) async fn within_time<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, QueryError>>,
+    ) -> Result<T, QueryError> {
+        match tokio::time::timeout(limit, work).await {
             Ok(result) => result,
-            Err(_) => Err(self.timed_out()),
+            Err(_) => Err(QueryError::Timeout { limit_ms: limit.as_millis() }),
         }
     }
 
@@ -126,18 +148,7 @@ impl Engine {
 
     /// What a query reads with, from one state of the store.
     pub(crate) fn reader(&self, budget: Arc<Budget>) -> Arc<Reader> {
-        let view = self.store.view();
-        let provenance = ProvenanceCollector::new(view.map().version);
-        let counters = provenance.cold.clone();
-        Arc::new(Reader {
-            view,
-            archive: Arc::clone(&self.archive),
-            pool: self.pool.clone(),
-            budget,
-            stop: Stop::default(),
-            provenance,
-            counters,
-        })
+        Arc::new(Reader::new(self.store.view(), Arc::clone(&self.archive), self.pool.clone(), budget, Stop::default()))
     }
 
     /// The series that are wanted: those of the local index, and those that only other writers have in Delta's hours.
@@ -152,7 +163,7 @@ impl Engine {
 }
 
 /// The wanted series that this node knows of.
-fn known(store: &Store, wanted: &Wanted, limit: usize) -> Result<Vec<SeriesInfo>, QueryError> {
+pub(crate) fn known(store: &Store, wanted: &Wanted, limit: usize) -> Result<Vec<SeriesInfo>, QueryError> {
     if let Some(ids) = &wanted.ids {
         let known = ids.iter().filter_map(|&id| store.index().by_series_id(id));
         return Ok(known.filter(|info| wanted.matches(&info.labels)).collect());

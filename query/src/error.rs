@@ -42,6 +42,18 @@ impl QueryError {
         }
     }
 
+    /// A word for counting and logging.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "bad_request",
+            Self::Impossible { .. } => "impossible",
+            Self::TooLarge(_) => "too_large",
+            Self::Timeout { .. } => "timeout",
+            Self::Overloaded => "overloaded",
+            Self::Internal { .. } => "internal",
+        }
+    }
+
     /// An answer that does not exist, with nothing to list.
     pub(crate) fn impossible(detail: impl Into<String>) -> Self {
         Self::Impossible { detail: detail.into(), errors: Vec::new() }

@@ -3,9 +3,13 @@
 //! A [`Budget`] is the memory of one query. Whatever a query keeps is taken from it first and given back by drop, so a
 //! query that would outgrow its limit is refused with what would be possible, and takes nobody else's memory.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+
+use futures::future::{Either, select};
+use tokio::sync::Notify;
 
 use crate::error::QueryError;
 
@@ -22,6 +26,14 @@ pub struct QueryLimits {
     pub points_max: u64,
     /// Queries under way at once; the next is told to come again.
     pub concurrent_max: usize,
+    /// PromQL queries that may wait for their turn; the next is told to come again.
+    pub waiting_max: usize,
+    /// Samples that a PromQL query may hold at once, as Prometheus counts them.
+    pub samples_max: usize,
+    /// Threads that PromQL is evaluated on, of all queries together.
+    pub threads: usize,
+    /// Queries that take as long are logged; zero: all are.
+    pub slow_query: Duration,
 }
 
 impl Default for QueryLimits {
@@ -32,6 +44,10 @@ impl Default for QueryLimits {
             series_max: 500_000,
             points_max: 10_000_000,
             concurrent_max: 64,
+            waiting_max: 1_024,
+            samples_max: 50_000_000,
+            threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            slow_query: Duration::from_secs(1),
         }
     }
 }
@@ -104,7 +120,13 @@ impl Drop for Share {
 
 /// Tells the work of a query on other threads that nobody waits for it any more.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Stop(Arc<AtomicBool>);
+pub(crate) struct Stop(Arc<Stopped>);
+
+#[derive(Debug, Default)]
+struct Stopped {
+    is_set: AtomicBool,
+    set: Notify,
+}
 
 /// Sets its [`Stop`] when dropped, as a future is when it times out or its client leaves.
 #[derive(Debug)]
@@ -117,14 +139,37 @@ impl Stop {
 
     /// An error once the query was given up; to be asked between pieces of work.
     pub(crate) fn check(&self) -> Result<(), QueryError> {
-        if self.0.load(Ordering::Relaxed) { Err(QueryError::internal("the query was given up")) } else { Ok(()) }
+        if self.0.is_set.load(Ordering::Acquire) { Err(given_up()) } else { Ok(()) }
+    }
+
+    /// Does some work unless the query is given up meanwhile.
+    pub(crate) async fn unless_set<T>(
+        &self,
+        work: impl Future<Output = Result<T, QueryError>>,
+    ) -> Result<T, QueryError> {
+        let set = pin!(async {
+            let set = self.0.set.notified();
+            // Set before anybody listened, or told to whoever does.
+            if self.check().is_ok() {
+                set.await;
+            }
+        });
+        match select(pin!(work), set).await {
+            Either::Left((done, _)) => done,
+            Either::Right(((), _)) => Err(given_up()),
+        }
     }
 }
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.0.store(true, Ordering::Relaxed);
+        self.0.0.is_set.store(true, Ordering::Release);
+        self.0.0.set.notify_waiters();
     }
+}
+
+fn given_up() -> QueryError {
+    QueryError::internal("the query was given up")
 }
 
 #[cfg(test)]

@@ -21,6 +21,11 @@ const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 pub(crate) enum Interface {
     Range,
     Sql,
+    Promql,
+    /// Names of series and labels.
+    Catalog,
+    /// Raw points for another Prometheus.
+    RemoteRead,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -91,15 +96,7 @@ impl QueryMetrics {
 
     pub(crate) fn ended(&self, interface: Interface, took: Duration, result: Result<&Provenance, &QueryError>) {
         let interface = interface.as_str();
-        let outcome = match result {
-            Ok(_) => "ok",
-            Err(QueryError::BadRequest(_)) => "bad_request",
-            Err(QueryError::Impossible { .. }) => "impossible",
-            Err(QueryError::TooLarge(_)) => "too_large",
-            Err(QueryError::Timeout { .. }) => "timeout",
-            Err(QueryError::Overloaded) => "overloaded",
-            Err(QueryError::Internal { .. }) => "internal",
-        };
+        let outcome = result.as_ref().map_or_else(|error| error.outcome(), |_| "ok");
         self.queries.get_or_create(&Outcome { interface, outcome }).inc();
         self.duration.get_or_create(&OfInterface { interface }).observe(took.as_secs_f64());
         if let Ok(provenance) = result {
@@ -116,10 +113,13 @@ impl QueryMetrics {
 }
 
 impl Interface {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Range => "range",
             Self::Sql => "sql",
+            Self::Promql => "promql",
+            Self::Catalog => "catalog",
+            Self::RemoteRead => "remote_read",
         }
     }
 }

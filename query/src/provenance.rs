@@ -110,6 +110,11 @@ impl Tally {
         }
     }
 
+    /// Counts points that were decoded after their scan.
+    pub(crate) fn decoded(&self, points: usize) {
+        self.points.fetch_add(points as u64, Ordering::Relaxed);
+    }
+
     /// Counts an hour that is looked into.
     pub(crate) fn visited(&self) {
         self.hours.fetch_add(1, Ordering::Relaxed);

@@ -80,10 +80,12 @@ impl Asked<'_> {
         let mut answer = Answer::new(Arc::clone(&outputs), self.reader.budget.share(), self.limits);
         match need {
             Need::Sketches { .. } => self.fold::<Rollup>(&question, &outputs, &mut answer).await?,
-            Need::Moments { .. } | Need::Points if self.request.agg.is_of_totals() => {
+            Need::Moments { .. } | Need::Windows { .. } | Need::Points if self.request.agg.is_of_totals() => {
                 self.fold::<Totals>(&question, &outputs, &mut answer).await?;
             }
-            Need::Moments { .. } | Need::Points => self.fold::<Moments>(&question, &outputs, &mut answer).await?,
+            Need::Moments { .. } | Need::Windows { .. } | Need::Points => {
+                self.fold::<Moments>(&question, &outputs, &mut answer).await?
+            }
         }
         answer.fill(self.request.fill, &question.routes)?;
         Ok(answer)

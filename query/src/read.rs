@@ -1,4 +1,4 @@
-//! Reads series from whatever tier owns each hour, with everything newer overlaid: the one read path of REST and SQL.
+//! Reads series from whatever tier owns each hour, with everything newer overlaid: the one read path of REST, SQL and PromQL.
 //!
 //! work (hours × series) ─▶ local hours on the CPU pool ─▶ hours that Delta owns, as streams ─▶ repairs ─▶ [`Part`]s
 //!
@@ -12,19 +12,25 @@
 //! Not here: which tier owns what (`router`), what becomes of parts (`range`, `sql`).
 
 mod cold;
+mod edged;
+mod encoded;
 mod local;
 mod part;
 mod partial;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::cold::{Archive, ReadCounters};
 use hot::View;
 use runtime::CpuPool;
+use schemas::Points;
 use schemas::time::HourRange;
 
 pub(crate) use cold::ColdFiles;
+pub(crate) use edged::{EachBucket, Edged};
+pub(crate) use encoded::{Encoded, Piece};
 pub(crate) use part::{Part, Parts};
 pub(crate) use partial::{Partial, RowSummary, Summary, values_of};
 
@@ -47,6 +53,25 @@ pub(crate) struct Reader {
     pub(crate) counters: ReadCounters,
 }
 
+/// How a thread that is none of the runtime's waits for I/O.
+#[derive(Debug, Clone)]
+pub(crate) struct Wait {
+    pub(crate) runtime: tokio::runtime::Handle,
+    /// When the query's time is over.
+    pub(crate) deadline: tokio::time::Instant,
+    /// What it was.
+    pub(crate) limit: Duration,
+    pub(crate) stop: Stop,
+}
+
+impl Wait {
+    pub(crate) fn on<T>(&self, work: impl Future<Output = Result<T, QueryError>>) -> Result<T, QueryError> {
+        let in_time = async { tokio::time::timeout_at(self.deadline, self.stop.unless_set(work)).await };
+        let late = |_| Err(QueryError::Timeout { limit_ms: self.limit.as_millis() });
+        self.runtime.block_on(in_time).unwrap_or_else(late)
+    }
+}
+
 /// A piece of a query: some hours of some series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Work {
@@ -65,6 +90,13 @@ pub(crate) struct Question {
 }
 
 impl Reader {
+    /// Counts nothing yet.
+    pub(crate) fn new(view: Arc<View>, archive: Arc<Archive>, pool: CpuPool, budget: Arc<Budget>, stop: Stop) -> Self {
+        let provenance = ProvenanceCollector::new(view.map().version);
+        let counters = provenance.cold.clone();
+        Self { view, archive, pool, budget, stop, provenance, counters }
+    }
+
     /// The same for one of several scans of a query, so that what it reads of Delta is known apart from the others.
     pub(crate) fn for_scan(&self) -> Self {
         Self {
@@ -104,6 +136,39 @@ impl Reader {
         let mut read = self.pool.run(local).await?;
         cold::read(self, question, &work, &mut read).await?;
         self.complete(question, read, finish).await
+    }
+
+    /// [`Reader::read`] on the caller's own thread, which must be none of the CPU pool's nor one that answers requests:
+    /// `wait` is where it waits for Delta.
+    pub(crate) fn read_here<P: Partial>(
+        self: &Arc<Self>,
+        question: &Question,
+        work: Work,
+        wait: &Wait,
+    ) -> Result<Parts<P>, QueryError> {
+        self.stop.check()?;
+        let mut read = local::read(self, question, &work)?;
+        if cold::has_cold(question, &work) {
+            wait.on(cold::read(self, question, &work, &mut read))?;
+        }
+        if !read.repairs.is_empty() {
+            wait.on(cold::repair(self, question, &mut read))?;
+        }
+        Ok(read.parts.sorted())
+    }
+
+    /// The raw points of hours that Delta owns, with all that is newer; of local hours nothing.
+    pub(crate) fn cold_points(
+        self: &Arc<Self>,
+        question: &Question,
+        work: &Work,
+        wait: &Wait,
+    ) -> Result<Parts<Points>, QueryError> {
+        let mut read = local::LocalRead::new(self, question);
+        if cold::has_cold(question, work) {
+            wait.on(cold::read(self, question, work, &mut read))?;
+        }
+        Ok(read.parts.sorted())
     }
 
     /// Repairs what needs raw points of Delta, then finishes on the pool.

@@ -55,6 +55,17 @@ impl RangeRequest {
     }
 }
 
+impl fmt::Display for RangeRequest {
+    /// In one line, for logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} of {:?} in {} at {}", self.agg, self.matchers, self.range, self.granularity)?;
+        if let Some(names) = &self.group_by {
+            write!(f, " by {names:?}")?;
+        }
+        self.group_agg.map_or(Ok(()), |agg| write!(f, " as {agg:?}"))
+    }
+}
+
 /// The width of the buckets asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Granularity {

@@ -22,17 +22,24 @@ pub enum Need {
     Points,
     /// Moments of buckets of a width: whole minutes that divide an hour, or whole hours.
     Moments { width: DurationMs },
+    /// Moments of windows `(b, b + w]` and of their multiples: buckets with their edges, of whole minutes that divide an hour, or
+    /// of whole hours.
+    Windows { width: DurationMs },
     /// The same with sketches, for quantiles. `rollup_1m` in Delta carries a row's sketch only from 100 points on, since
     /// below, p99 is the maximum: `every` asks for the sketches of small buckets too, for other quantiles or to merge.
     Sketches { width: DurationMs, every: bool },
 }
 
 impl Need {
+    /// Any data at all: what a series of others is named for.
+    pub(crate) const ANY: [Self; 3] =
+        [Self::Points, Self::Moments { width: DurationMs::MINUTE }, Self::Moments { width: DurationMs::HOUR }];
+
     /// The width of the buckets; one millisecond for points.
     pub fn width(self) -> DurationMs {
         match self {
             Self::Points => DurationMs(1),
-            Self::Moments { width } | Self::Sketches { width, .. } => width,
+            Self::Moments { width } | Self::Windows { width } | Self::Sketches { width, .. } => width,
         }
     }
 
@@ -47,7 +54,7 @@ impl Need {
         match self {
             Self::Points => &[Raw, Minute, Hour],
             _ if self.width() >= DurationMs::HOUR => &[Hour, Minute, Raw],
-            Self::Moments { .. } | Self::Sketches { .. } => &[Minute, Raw, Hour],
+            Self::Moments { .. } | Self::Windows { .. } | Self::Sketches { .. } => &[Minute, Raw, Hour],
         }
     }
 
@@ -73,6 +80,12 @@ pub struct Source {
     pub tier: Tier,
     /// Whether it answers exactly what is needed; otherwise it is coarser.
     pub exact: bool,
+}
+
+impl Source {
+    pub(crate) fn is_local(&self) -> bool {
+        self.owner == Owner::Local
+    }
 }
 
 /// A part of the range that one source answers.

@@ -9,11 +9,13 @@ mod foreign;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hot::SeriesInfo;
 use schemas::tier_map::Owner;
-use schemas::{DurationMs, Hour, LabelMatcher, MetricId, RetentionClass, SeriesAddress, SeriesId, TierMap, TimeRange};
+use schemas::{
+    DurationMs, Hour, LabelMatcher, Labels, MetricId, RetentionClass, SeriesAddress, SeriesId, TierMap, TimeRange,
+};
 
 use crate::provenance::ProvenanceCollector;
 use crate::router::{Need, Segment, Source, route};
@@ -49,8 +51,10 @@ pub(crate) struct MetricGroup {
     pub(crate) name: Arc<str>,
     /// Positions in the selection.
     pub(crate) series: Range<usize>,
-    /// Series ids with their positions, sorted, to place what cold tables give.
-    by_id: Vec<(SeriesId, usize)>,
+    /// Series ids in the order of positions.
+    ids: Vec<SeriesId>,
+    /// Series ids with their positions, sorted, to place what cold tables give; made when it is first asked for.
+    by_id: OnceLock<Vec<(SeriesId, usize)>>,
 }
 
 impl Selection {
@@ -68,6 +72,12 @@ impl Selection {
             groups.push(MetricGroup::new(&series, range));
         }
         Self { series, addresses, groups }
+    }
+
+    /// Takes the labels away, in order, for who needs them by themselves.
+    pub(crate) fn take_labels(&mut self) -> Vec<Labels> {
+        let none = || Labels::from_sorted(std::iter::empty());
+        self.series.iter_mut().map(|info| std::mem::replace(&mut info.labels, none())).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -95,26 +105,35 @@ impl Selection {
 impl MetricGroup {
     fn new(all: &[SeriesInfo], series: Range<usize>) -> Self {
         let first = &all[series.start];
-        let mut by_id: Vec<(SeriesId, usize)> = series.clone().map(|i| (all[i].series_id, i)).collect();
-        by_id.sort_unstable();
+        let ids = all[series.clone()].iter().map(|info| info.series_id).collect();
         Self {
             class: first.address.class,
             metric: first.address.metric,
             name: Arc::from(first.labels.metric()),
             series,
-            by_id,
+            ids,
+            by_id: OnceLock::new(),
         }
+    }
+
+    fn by_id(&self) -> &[(SeriesId, usize)] {
+        self.by_id.get_or_init(|| {
+            let mut by_id: Vec<(SeriesId, usize)> = self.ids.iter().copied().zip(self.series.clone()).collect();
+            by_id.sort_unstable();
+            by_id
+        })
     }
 
     /// The position of a series id, if it is selected.
     pub(crate) fn position(&self, id: SeriesId) -> Option<usize> {
-        let at = self.by_id.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-        Some(self.by_id[at].1)
+        let by_id = self.by_id();
+        let at = by_id.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        Some(by_id[at].1)
     }
 
     /// The ids of the series at these positions, sorted.
     pub(crate) fn ids(&self, positions: &Range<usize>) -> Vec<SeriesId> {
-        self.by_id.iter().filter(|(_, at)| positions.contains(at)).map(|(id, _)| *id).collect()
+        self.by_id().iter().filter(|(_, at)| positions.contains(at)).map(|(id, _)| *id).collect()
     }
 }
 

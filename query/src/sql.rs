@@ -59,7 +59,7 @@ pub(crate) async fn run(
     let batches = engine.workers.run(planning).await?;
     let schema = batches.schema();
     let batches = Box::pin(RecordBatchStreamAdapter::new(schema, engine.workers.stream(batches, BATCHES_AHEAD)));
-    Ok(SqlAnswer::new(Arc::clone(engine), &reader, batches, started, (admitted, given_up)))
+    Ok(SqlAnswer::new(Arc::clone(engine), &reader, query, batches, started, (admitted, given_up)))
 }
 
 /// Plans a query and starts it, on the thread that will compute it.

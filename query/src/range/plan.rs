@@ -135,7 +135,7 @@ fn hour_bytes(need: Need) -> usize {
     let parts = usize::try_from(HOUR_MS / need.width().0.clamp(MINUTE_MS, HOUR_MS)).unwrap_or(60);
     match need {
         Need::Points => POINTS_PER_HOUR * POINT_BYTES,
-        Need::Moments { .. } => parts * MOMENTS_BYTES,
+        Need::Moments { .. } | Need::Windows { .. } => parts * MOMENTS_BYTES,
         Need::Sketches { .. } => parts * ROLLUP_BYTES,
     }
 }

@@ -58,11 +58,7 @@ impl<P: Partial> LocalRead<P> {
         if within.len() == points.len() {
             P::cut(points, width, &mut |start, part| parts.push(series, start, width, part));
         } else {
-            let inside = Points {
-                timestamps: points.timestamps[within.clone()].to_vec(),
-                values: points.values[within].to_vec(),
-            };
-            P::cut(&inside, width, &mut |start, part| parts.push(series, start, width, part));
+            P::cut(&points.slice(within), width, &mut |start, part| parts.push(series, start, width, part));
         }
     }
 }
@@ -83,15 +79,15 @@ pub(super) fn read<P: Partial>(reader: &Reader, question: &Question, work: &Work
 
 /// Neighbouring series of an hour that are read alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Scan {
-    source: Source,
+pub(super) struct Scan {
+    pub(super) source: Source,
     /// Who owns the raw points, from which touched rows are recomputed.
     raw_owner: Owner,
     /// Positions in the selection.
-    series: Range<usize>,
+    pub(super) series: Range<usize>,
 }
 
-fn scans(reader: &Reader, question: &Question, work: &Work, hour: Hour) -> Vec<Scan> {
+pub(super) fn scans(reader: &Reader, question: &Question, work: &Work, hour: Hour) -> Vec<Scan> {
     let map = reader.view.map();
     let mut scans: Vec<Scan> = Vec::new();
     let first = question.selection.group_of(work.series.start);
@@ -203,7 +199,7 @@ impl HourScan<'_> {
         let mut bytes = 0;
         let stats = overlay
             .read(self.addresses(), &mut |at, points| {
-                bytes += points.len() * 16;
+                bytes += points.len() * 16 + points.histograms.bytes();
                 newer.points.push((offset + at, points.clone()));
             })
             .map_err(QueryError::hot)?;

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use hot::{HotError, ScanStats, View};
-use schemas::points::is_stale;
+use schemas::points::is_sample;
 use schemas::rollup::{Aggregate, Bucket, Moments, Rollup, Totals, aggregate_by_bucket, bucketize};
 use schemas::sketch::nearest_rank;
 use schemas::{DurationMs, Hour, Points, Resolution, SeriesAddress};
@@ -301,7 +301,7 @@ impl Partial for Points {
     }
 
     fn heap_bytes(&self) -> usize {
-        self.len() * 16
+        self.len() * 16 + self.histograms.bytes()
     }
 }
 
@@ -314,9 +314,9 @@ fn average(start: i64, moments: &Moments) -> Points {
     points
 }
 
-/// The points of a series that are values: staleness markers say that there is none.
+/// The points of a series that are floats: staleness markers say that there is none, and native histograms are for PromQL.
 pub(crate) fn values_of(points: &Points) -> impl Iterator<Item = (i64, f64)> + '_ {
-    points.iter().filter(|(_, value)| !is_stale(*value))
+    points.iter().filter(|(_, value)| is_sample(*value))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use cold::{SeriesEntry, SeriesSelection};
+use cold::{EntryStream, SeriesEntry, SeriesSelection};
 use futures::TryStreamExt as _;
 use hot::{Index, SeriesInfo};
 use schemas::{Labels, MetricId, RetentionClass, SeriesAddress, SeriesId, Sid};
@@ -103,13 +103,7 @@ impl Reader {
         selected: &[SeriesInfo],
         limit: usize,
     ) -> Result<Vec<SeriesInfo>, QueryError> {
-        let Some(wanted) = wanted.of_archive(self, selected) else { return Ok(Vec::new()) };
-        let (archive, versions) = (&self.archive, self.view.map().delta);
-        let hours = wanted.range.unwrap_or(addressable()).hours();
-        if !archive.others_wrote(&versions, hours).await.map_err(QueryError::cold)? {
-            return Ok(Vec::new());
-        }
-        let mut named = archive.stream_series(&versions, wanted, &self.counters).await.map_err(QueryError::cold)?;
+        let Some(mut named) = self.named_by_others(wanted, selected).await? else { return Ok(Vec::new()) };
         let mut foreign = Foreign::new(index, selected);
         while let Some(entry) = named.try_next().await.map_err(QueryError::cold)? {
             self.stop.check()?;
@@ -121,5 +115,34 @@ impl Reader {
             }
         }
         Ok(foreign.found)
+    }
+    /// Gives the labels of each wanted series that the archive names to `each`, if others wrote in Delta's hours; a series may
+    /// come twice, and series of this node may be among them.
+    pub(crate) async fn labels_of_others(
+        &self,
+        wanted: Wanted,
+        each: &mut (dyn FnMut(&Labels) -> Result<(), QueryError> + Send),
+    ) -> Result<(), QueryError> {
+        let Some(mut named) = self.named_by_others(wanted, &[]).await? else { return Ok(()) };
+        while let Some(entry) = named.try_next().await.map_err(QueryError::cold)? {
+            self.stop.check()?;
+            each(&entry.labels)?;
+        }
+        Ok(())
+    }
+
+    /// What the archive names of the wanted series; `None` if nobody else wrote in the hours that Delta answers.
+    async fn named_by_others(
+        &self,
+        wanted: Wanted,
+        selected: &[SeriesInfo],
+    ) -> Result<Option<EntryStream>, QueryError> {
+        let Some(wanted) = wanted.of_archive(self, selected) else { return Ok(None) };
+        let (archive, versions) = (&self.archive, self.view.map().delta);
+        let hours = wanted.range.unwrap_or(addressable()).hours();
+        if !archive.others_wrote(&versions, hours).await.map_err(QueryError::cold)? {
+            return Ok(None);
+        }
+        archive.stream_series(&versions, wanted, &self.counters).await.map(Some).map_err(QueryError::cold)
     }
 }

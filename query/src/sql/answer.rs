@@ -38,6 +38,7 @@ impl SqlAnswer {
     pub(super) fn new(
         engine: Arc<Engine>,
         reader: &Reader,
+        query: &str,
         batches: SendableRecordBatchStream,
         started: Instant,
         held: (Admitted, StopOnDrop),
@@ -50,6 +51,7 @@ impl SqlAnswer {
             time: Box::pin(tokio::time::sleep(left)),
             ended: false,
             engine,
+            query: query.to_owned(),
             started,
             provenance: Arc::clone(&provenance),
             _held: held,
@@ -64,6 +66,7 @@ struct Limited {
     time: Pin<Box<Sleep>>,
     ended: bool,
     engine: Arc<Engine>,
+    query: String,
     started: Instant,
     provenance: Arc<ProvenanceCollector>,
     /// The place among the queries under way, and what stops the work of a dropped stream.
@@ -96,7 +99,7 @@ impl Stream for Limited {
 impl Limited {
     fn end(&mut self, result: Result<(), &QueryError>) {
         self.ended = true;
-        self.engine.sql_ended(self.started, result.map(|()| &*self.provenance));
+        self.engine.sql_ended(&self.query, self.started, result.map(|()| &*self.provenance));
     }
 }
 

@@ -102,7 +102,7 @@ async fn batches(
             let finish = move |parts: Parts<Points>| Rows::of_points(&selection, parts).batches(&columns);
             reader.read(&question, work, finish).await
         }
-        Need::Moments { width } => {
+        Need::Moments { width } | Need::Windows { width } => {
             let finish = move |parts: Parts<Moments>| {
                 Rows::of_buckets(&selection, parts, width, routes.range, &|_| None).batches(&columns)
             };

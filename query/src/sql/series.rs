@@ -11,7 +11,6 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use hot::SeriesInfo;
-use schemas::DurationMs;
 
 use super::BATCH_ROWS;
 use super::pushdown::{Condition, Narrowing, answered};
@@ -20,10 +19,6 @@ use super::table::{select, series_fields};
 use crate::engine::Engine;
 use crate::read::Reader;
 use crate::router::Need;
-
-/// A series of others is named if any table has rows of it.
-const NEEDS: [Need; 3] =
-    [Need::Points, Need::Moments { width: DurationMs::MINUTE }, Need::Moments { width: DurationMs::HOUR }];
 
 /// The table, for one query.
 #[derive(Debug)]
@@ -71,7 +66,7 @@ impl TableProvider for SeriesTable {
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
         let narrowing = Narrowing::of(filters);
         let mut series = match narrowing.range {
-            Some(_) => select(&self.engine, &self.reader, narrowing, None, NEEDS.to_vec()).await?,
+            Some(_) => select(&self.engine, &self.reader, narrowing, None, Need::ANY.to_vec()).await?,
             None => Vec::new(),
         };
         series.sort_by(in_order_of_rows);

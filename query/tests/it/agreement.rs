@@ -1,4 +1,4 @@
-//! Random series through every tier: each answer equals the model's, by REST and by SQL (AGREE-1).
+//! Random series through every tier: each answer equals the model's, by REST, by SQL and by PromQL (AGREE-1).
 
 use std::collections::BTreeMap;
 
@@ -54,6 +54,7 @@ impl Given {
             self.agrees(&question, when).await;
         }
         self.sql_agrees_with_rest(when).await;
+        self.promql_agrees_with_the_model(when).await;
     }
 
     async fn sql_agrees_with_rest(&self, when: &str) {

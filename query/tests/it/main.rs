@@ -4,6 +4,7 @@ extern crate thermocline_query as query;
 
 mod agreement;
 mod given;
+mod promql;
 mod range;
 mod several;
 mod sql;
