@@ -2,6 +2,7 @@
 
 use schemas::Points;
 use schemas::chunk::{ChunkDecoder, ChunkEncoder, read_header};
+use schemas::histogram::codec;
 
 /// Decodes the bytes as they are and with a right checksum.
 ///
@@ -28,9 +29,11 @@ fn check_one(bytes: &[u8]) {
     assert!(points.is_sorted_unique());
 
     let mut again = Vec::new();
-    ChunkEncoder::default().encode(&points.timestamps, &points.values, &mut again);
+    ChunkEncoder::default().encode_points(&points, 0..points.len(), &mut again);
     let mut back = Points::default();
     ChunkDecoder::default().decode(&again, &mut back).expect("what was encoded decodes");
     let exactly = |points: &Points| points.iter().map(|(ts, value)| (ts, value.to_bits())).collect::<Vec<_>>();
     assert_eq!(exactly(&points), exactly(&back));
+    let histograms = |points: &Points| points.histograms.iter().map(|(_, one)| codec::encode(one)).collect::<Vec<_>>();
+    assert_eq!(histograms(&points), histograms(&back));
 }

@@ -1,0 +1,10 @@
+//! What holds for an OTLP request in protobuf of any bytes.
+
+use ingest::Format;
+use ingest::decode::otlp::Encoding;
+
+use crate::decoded;
+
+pub(crate) fn check(bytes: &[u8]) {
+    decoded::check(Format::Otlp(Encoding::Protobuf), bytes);
+}
