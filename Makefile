@@ -22,7 +22,7 @@ build: setup ## The program, as the demo and the tests use it
 demo: build ## Fresh server, three past days, this host's metrics, four answers (DEMO_ONCE=1: exit after them)
 	$(THERMOCLINE_BIN) demo $(if $(DEMO_ONCE),--once)
 
-test: build ## Every test, against the real binary, a real S3 server, a real Kafka and DuckDB
+test: build ## Every test, against the real binary, a real S3 server, a real Kafka, DuckDB and Prometheus' engine
 	cargo test --workspace --features thermocline/failpoints
 
 lint: setup ## Format, clippy, dependency rules
@@ -36,6 +36,7 @@ bench: setup ## Micro-benchmarks and the system benchmarks (release build)
 	benches/system.py
 	$(THERMOCLINE_VENV)/bin/python benches/kafka.py
 	! command -v victoria-metrics >/dev/null || benches/peers/victoria_metrics.py
+	benches/peers/promql.py $(if $(shell command -v victoria-metrics),,--alone)
 
 docs: setup ## API documentation of our crates
 	cargo doc --workspace --no-deps

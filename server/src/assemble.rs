@@ -82,6 +82,7 @@ pub(crate) async fn assemble(
     let recover = recovery::to_read_again(config, &archive).await?;
     let kafka = kafka::start(config, app, &sink, controls.controls(), &clock, archive.node(), recover)?;
     let intake = ingest::Intake::new(kafka::way_in(config, sink)?, clock, ingest_limits(config), ingest_metrics);
+    let intake = intake.translating(config.otlp.settings());
     let intake = match config.ingest.http.via {
         Via::Store => intake.controlled_by(controls.controls().clone()),
         // What goes by Kafka meets the rules where it is read; they are not made to be applied twice.
@@ -201,6 +202,10 @@ fn engine(
         series_max: config.limits.query_series,
         points_max: config.limits.query_points,
         concurrent_max: config.limits.queries,
+        waiting_max: config.limits.queries_waiting,
+        samples_max: config.limits.query_samples,
+        slow_query: config.limits.slow_query.as_std(),
+        ..query::QueryLimits::default()
     };
     query::Engine::new(Arc::clone(store), Arc::clone(archive), pool, clock, limits)
 }

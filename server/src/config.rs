@@ -13,6 +13,7 @@ pub(crate) mod controls;
 pub(crate) mod entries;
 pub(crate) mod kafka;
 mod load;
+mod otlp;
 mod sections;
 pub(crate) mod units;
 

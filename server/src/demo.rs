@@ -6,7 +6,7 @@
 //! Everything goes over HTTP to the real binary. Retention is short here, so that three days reach every tier.
 
 mod client;
-mod fleet;
+pub(crate) mod fleet;
 mod load;
 mod plot;
 mod process;

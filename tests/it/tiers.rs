@@ -12,6 +12,7 @@ mod asked;
 mod boundaries;
 mod expired;
 mod given;
+mod histograms;
 mod late;
 mod meanwhile;
 mod owners;

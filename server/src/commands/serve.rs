@@ -68,7 +68,7 @@ pub(super) async fn run(args: &ServeArgs, log: &LogArgs) -> anyhow::Result<ExitC
     app.telemetry.ready.set(1);
     tracing::info!("ready");
 
-    let mut server = Server { source, running: config, reloads, parts };
+    let mut server = Server { source, running: config, reloads, parts, app: Arc::clone(&app) };
     let ending = server.run(&mut signals, &tasks).await;
     if let Ending::Lost { task } = ending {
         tracing::error!(task, "a task that the server cannot do without ended by itself; stopping the rest");
@@ -109,6 +109,7 @@ struct Server {
     running: Config,
     reloads: mpsc::Receiver<ReloadRequest>,
     parts: Arc<Parts>,
+    app: Arc<App>,
 }
 
 /// Why a started server stops.
@@ -158,6 +159,7 @@ impl Server {
         self.running.retention = new.retention;
         self.running.controls = new.controls;
         self.parts.compactor.set_retention(self.running.retention.durations());
+        self.app.show(&self.running);
         tracing::info!(changes = changes.len(), "configuration read again");
         Ok(changes)
     }

@@ -64,6 +64,7 @@ impl Config {
         self.check_controls()?;
         self.kafka.check()?;
         self.ingest.check(&self.kafka)?;
+        self.otlp.check()?;
         if self.limits.bodies_in_flight < self.limits.body {
             return Err(ConfigError::new("limits.bodies_in_flight must hold at least one body of limits.body"));
         }

@@ -155,7 +155,7 @@ mod tests {
             (r#"[{"name":"x","match":"up","action":"drip"}]"#, "0 rule \"x\": unknown variant `drip`"),
             (r#"[{"name":"x","match":"up{","action":"drop"}]"#, "0 rule \"x\": match \"up{\": "),
             (r#"[{"name":"x","match":"{}","action":"drop"}]"#, "must contain at least one non-empty matcher"),
-            (r#"[{"name":"x","match":"{a=~\"(\"}","action":"drop"}]"#, "invalid regular expression"),
+            (r#"[{"name":"x","match":"{a=~\"(\"}","action":"drop"}]"#, "error parsing regexp: missing closing ): `(`"),
             (r#"[{"name":"x","match":"up"}]"#, "0 rule \"x\": one of action (drop or keep)"),
             (
                 r#"[{"name":"x","match":"up","action":"drop","keep_one_in":2}]"#,

@@ -60,6 +60,9 @@ pub(crate) fn of(config: &Config) -> Vec<Entry> {
     add("limits.query_series", limits.query_series.to_string());
     add("limits.query_points", limits.query_points.to_string());
     add("limits.queries", limits.queries.to_string());
+    add("limits.queries_waiting", limits.queries_waiting.to_string());
+    add("limits.query_samples", limits.query_samples.to_string());
+    add("limits.slow_query", limits.slow_query.to_string());
     add("limits.connections", limits.connections.to_string());
     add("limits.requests", limits.requests.to_string());
     add("limits.header_timeout", limits.header_timeout.to_string());
@@ -70,8 +73,13 @@ pub(crate) fn of(config: &Config) -> Vec<Entry> {
     }
     let mut add = |key: &str, value: String| out.push(Entry { key: key.to_owned(), value, secret: false });
     add("controls", rule_list(&config.rule_specs()));
+    for (key, value) in config.otlp.entries() {
+        add(key, value);
+    }
     add("rest.server_labels", config.rest.server_labels.join(","));
     add("rest.max_points", config.rest.max_points.to_string());
+    add("promql.experimental", config.promql.experimental.to_string());
+    add("promql.lookback", config.promql.lookback.to_string());
     add("cors.origins", config.cors.origins.join(","));
     add("log.level", config.log.level.clone());
     add("log.format", log_format(config.log.format).to_owned());

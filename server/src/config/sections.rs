@@ -10,6 +10,7 @@ use serde_saphyr::{Location, Spanned};
 
 use super::controls::RuleSpec;
 use super::kafka::{Ingest, Kafka};
+use super::otlp::Otlp;
 use super::units::{self, Bytes, Span};
 
 /// The whole configuration of `thermocline serve`.
@@ -31,9 +32,11 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) kafka: Kafka,
     pub(crate) ingest: Ingest,
+    pub(crate) otlp: Otlp,
     /// Rules for what is stored of what comes in.
     pub(crate) controls: Vec<Spanned<RuleSpec>>,
     pub(crate) rest: Rest,
+    pub(crate) promql: Promql,
     pub(crate) cors: Cors,
     pub(crate) log: Log,
 }
@@ -53,8 +56,10 @@ impl Default for Config {
             limits: Limits::default(),
             kafka: Kafka::default(),
             ingest: Ingest::default(),
+            otlp: Otlp::default(),
             controls: Vec::new(),
             rest: Rest::default(),
+            promql: Promql::default(),
             cors: Cors::default(),
             log: Log::default(),
         }
@@ -216,6 +221,14 @@ pub(crate) struct Limits {
     /// Queries that run at once.
     #[serde(deserialize_with = "units::count")]
     pub(crate) queries: usize,
+    /// PromQL queries that may wait for their turn.
+    #[serde(deserialize_with = "units::count")]
+    pub(crate) queries_waiting: usize,
+    /// Samples that a PromQL query may hold at once.
+    #[serde(deserialize_with = "units::count")]
+    pub(crate) query_samples: usize,
+    /// Queries that take as long are logged; `0s`: all are.
+    pub(crate) slow_query: Span,
     #[serde(deserialize_with = "units::count")]
     pub(crate) connections: usize,
     /// Requests that are worked on at once, over all connections.
@@ -246,6 +259,9 @@ impl Default for Limits {
             query_series: 500_000,
             query_points: 10_000_000,
             queries: 64,
+            queries_waiting: 1_024,
+            query_samples: 50_000_000,
+            slow_query: Span(DurationMs(1_000)),
             connections: 4_096,
             requests: 1_024,
             header_timeout: Span(DurationMs(60_000)),
@@ -270,6 +286,23 @@ impl Default for Rest {
     fn default() -> Self {
         let labels = ["server_id", "instance", "host", "hostname"];
         Self { server_labels: labels.map(str::to_owned).to_vec(), max_points: 1_500 }
+    }
+}
+
+/// The query language of the Prometheus API.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Promql {
+    /// Whether parts of the language that may still change can be used.
+    pub(crate) experimental: bool,
+    /// How far back a selector looks for its newest point.
+    #[serde(deserialize_with = "units::positive")]
+    pub(crate) lookback: Span,
+}
+
+impl Default for Promql {
+    fn default() -> Self {
+        Self { experimental: false, lookback: Span(DurationMs::minutes(5)) }
     }
 }
 

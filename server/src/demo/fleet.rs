@@ -7,22 +7,22 @@ use schemas::time::DAY_MS;
 use schemas::{DurationMs, TimeRange, TimestampMs};
 
 /// Hosts in the fleet.
-pub(super) const HOSTS: u32 = 50;
+pub(crate) const HOSTS: u32 = 50;
 /// Time between two points of a series.
-pub(super) const STEP: DurationMs = DurationMs(30_000);
+pub(crate) const STEP: DurationMs = DurationMs(30_000);
 
 const REGIONS: [&str; 3] = ["us-east-1", "eu-west-1", "ap-south-1"];
 
 /// A metric of every host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Metric {
+pub(crate) enum Metric {
     CpuUsage,
     MemoryUsage,
     NetworkReceiveBytes,
 }
 
 impl Metric {
-    pub(super) const ALL: [Self; 3] = [Self::CpuUsage, Self::MemoryUsage, Self::NetworkReceiveBytes];
+    pub(crate) const ALL: [Self; 3] = [Self::CpuUsage, Self::MemoryUsage, Self::NetworkReceiveBytes];
 
     /// Measurement and field of line protocol; joined by `_` they are the metric's name.
     fn measurement_and_field(self) -> (&'static str, &'static str) {
@@ -36,35 +36,35 @@ impl Metric {
 
 /// The fleet and the time for which it has points.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fleet {
+pub(crate) struct Fleet {
     range: TimeRange,
 }
 
 impl Fleet {
     /// Points of the `length` before `now`, up to the last full minute.
-    pub(super) fn of_past(length: DurationMs, now: TimestampMs) -> Self {
+    pub(crate) fn of_past(length: DurationMs, now: TimestampMs) -> Self {
         let end = now.floor_to(DurationMs::MINUTE);
         Self { range: TimeRange::new(end.minus(length), end).expect("lengths are not negative") }
     }
 
-    pub(super) fn range(&self) -> TimeRange {
+    pub(crate) fn range(&self) -> TimeRange {
         self.range
     }
 
     /// All points of the fleet.
-    pub(super) fn points(&self) -> usize {
+    pub(crate) fn points(&self) -> usize {
         self.timestamps(self.range).count() * Metric::ALL.len() * HOSTS as usize
     }
 
     /// The times of points within `range`.
-    pub(super) fn timestamps(&self, range: TimeRange) -> impl Iterator<Item = TimestampMs> + use<> {
+    pub(crate) fn timestamps(&self, range: TimeRange) -> impl Iterator<Item = TimestampMs> + use<> {
         let range = range.intersect(self.range);
         let (start, end) = range.map_or((0, 0), |range| (range.start().ceil_to(STEP).0, range.end().0));
         (start..end).step_by(usize::try_from(STEP.0).expect("a positive step")).map(TimestampMs)
     }
 
     /// The value of a point: two decimals for gauges, whole numbers for the counter.
-    pub(super) fn value(&self, metric: Metric, host: u32, ts: TimestampMs) -> f64 {
+    pub(crate) fn value(&self, metric: Metric, host: u32, ts: TimestampMs) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "times of day and of the demo are far below 2^53")]
         let (day, seconds) =
             (ts.0.rem_euclid(DAY_MS) as f64 / DAY_MS as f64, (ts.0 - self.range.start().0) as f64 / 1e3);
@@ -77,7 +77,7 @@ impl Fleet {
     }
 
     /// Appends the points of all hosts and metrics at `ts` as line protocol with milliseconds.
-    pub(super) fn write_lines(&self, ts: TimestampMs, out: &mut String) {
+    pub(crate) fn write_lines(&self, ts: TimestampMs, out: &mut String) {
         for metric in Metric::ALL {
             let (measurement, field) = metric.measurement_and_field();
             for host in 0..HOSTS {
@@ -90,12 +90,12 @@ impl Fleet {
 }
 
 /// The label `server_id` of a host.
-pub(super) fn server_id(host: u32) -> String {
+pub(crate) fn server_id(host: u32) -> String {
     format!("host-{host:02}")
 }
 
 /// The label `region` of a host.
-pub(super) fn region(host: u32) -> &'static str {
+pub(crate) fn region(host: u32) -> &'static str {
     REGIONS[host as usize % REGIONS.len()]
 }
 

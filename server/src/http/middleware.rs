@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
@@ -68,7 +68,10 @@ pub(super) async fn no_such_path(uri: Uri) -> Problem {
     Problem::new(Kind::NotFound, format!("there is no path {:?}; GET / lists what there is", uri.path()))
 }
 
-/// A path that exists, asked by another method.
-pub(super) async fn no_such_method(method: Method, uri: Uri) -> Problem {
-    Problem::new(Kind::MethodNotAllowed, format!("{:?} does not take {method}", uri.path()))
+/// A path that exists, asked by another method. `OPTIONS` asks which there are: `Allow`, which the router adds, says it.
+pub(super) async fn no_such_method(method: Method, uri: Uri) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    Problem::new(Kind::MethodNotAllowed, format!("{:?} does not take {method}", uri.path())).into_response()
 }

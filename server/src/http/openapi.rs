@@ -12,8 +12,9 @@ use serde_json::Value;
 use utoipa::OpenApi;
 
 use super::problem::{Kind, Problem};
+use super::prometheus::{expressions, federate, metadata, names, query, remote_read, status};
 use super::{
-    admin, controls, documents, health, influx, kafka, metrics_read, metrics_write, policies, prometheus_write,
+    admin, controls, documents, health, influx, kafka, metrics_read, metrics_write, otlp, policies, prometheus_write,
     provenance, self_metrics, sql, tiers,
 };
 
@@ -26,9 +27,13 @@ const DOCUMENT_PATH: &str = "/api/v1/openapi.json";
     info(title = "Thermocline", description = "A tiered metrics store. Errors are `application/problem+json` (RFC 9457) outside the compatibility APIs."),
     paths(
         metrics_write::push, metrics_read::of_server, metrics_read::by_labels,
-        prometheus_write::remote_write, prometheus_write::import_text,
+        prometheus_write::remote_write, prometheus_write::import_text, otlp::metrics,
         influx::write_v1, influx::write_v2, influx::write_v3, influx::ping, influx::query,
         sql::sql,
+        query::query, query::query_range, query::query_exemplars, names::series, names::labels, names::label_values,
+        metadata::metadata, metadata::rules, metadata::alerts, metadata::targets, metadata::alertmanagers,
+        expressions::format_query, expressions::parse_query, remote_read::read, federate::federate,
+        status::buildinfo, status::config, status::flags, status::runtimeinfo, status::tsdb,
         policies::get, policies::plan, controls::get, controls::put, controls::delete, kafka::get, tiers::get, tiers::quarantine,
         admin::flush, admin::seal, admin::archive, admin::retention, admin::reload,
         health::healthy, health::ready, health::health, self_metrics::metrics,
@@ -41,6 +46,7 @@ const DOCUMENT_PATH: &str = "/api/v1/openapi.json";
     tags(
         (name = "dashboards", description = "Questions"),
         (name = "push", description = "Points, in many protocols"),
+        (name = "prometheus", description = "Prometheus' API: PromQL, for Grafana and others"),
         (name = "sql", description = "SQL"),
         (name = "operations", description = "Health, tiers, retention, jobs"),
     ),

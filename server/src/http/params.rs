@@ -57,6 +57,11 @@ impl Params {
         Self { pairs: pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect() }
     }
 
+    /// Whether a name or a value has this character.
+    pub(crate) fn any_contains(&self, character: char) -> bool {
+        self.pairs.iter().any(|(name, value)| name.contains(character) || value.contains(character))
+    }
+
     /// The value of a parameter; empty counts as not given.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())

@@ -3,6 +3,8 @@
 
 mod controls;
 mod documented;
+mod grafana;
+mod prometheus;
 
 use std::sync::Arc;
 
@@ -90,9 +92,14 @@ fn hide(value: &mut Value) {
 impl Server {
     /// Listening, but with no parts yet.
     fn starting() -> (Self, Config, Arc<dyn Clock>) {
+        Self::starting_with(|_| ())
+    }
+
+    fn starting_with(change: impl FnOnce(&mut Config)) -> (Self, Config, Arc<dyn Clock>) {
         let dir = TempDir::new().unwrap();
         let mut config = Config { data_dir: dir.path().to_owned(), ..Config::default() };
         config.limits.body = crate::config::units::Bytes::kib(64);
+        change(&mut config);
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(NOW_MS));
         let (reloads, _) = mpsc::channel(1);
         let app = Arc::new(App::new(&config, Arc::clone(&clock), reloads));
@@ -103,10 +110,9 @@ impl Server {
         Self::configured(|_| ()).await
     }
 
-    /// Ready, with some settings changed that `starting` does not use yet.
+    /// Ready, with some settings changed.
     async fn configured(change: impl FnOnce(&mut Config)) -> Self {
-        let (server, mut config, clock) = Self::starting();
-        change(&mut config);
+        let (server, config, clock) = Self::starting_with(change);
         let parts = Box::pin(assemble(&config, &server.app, clock, Begin::AsIs)).await.unwrap();
         server.app.gate.open(parts);
         server
@@ -208,7 +214,7 @@ async fn every_wrong_request_is_a_problem() {
     golden("missing_metric", &server.get("/api/metrics/s").await);
     golden("wrong_time", &server.get("/api/metrics/s?metric=m&from=yesterday").await);
     golden("wrong_selector", &server.get("/api/metrics?match[]=%7Benv%3D%7D").await);
-    golden("no_such_path", &server.get("/api/v1/query?query=up").await);
+    golden("no_such_path", &server.get("/api/v1/nothing?query=up").await);
     golden("no_such_method", &server.ask(Method::DELETE, "/api/metrics", &[], "").await);
     golden(
         "unsupported_content_type",

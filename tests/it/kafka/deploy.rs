@@ -38,7 +38,7 @@ fn every_service_finds_what_it_names() -> anyhow::Result<()> {
         for volume in texts(&service["volumes"]) {
             let from = volume.split(':').next().unwrap_or_default();
             let is_there = if from.starts_with('.') {
-                repository().join("deploy").join(from).is_file()
+                repository().join("deploy").join(from).exists()
             } else {
                 declared.contains_key(from)
             };

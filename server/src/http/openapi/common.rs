@@ -11,16 +11,25 @@ use crate::http::provenance;
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Method and path of another name, and of the operation that it names.
-const ALIASES: [[(&str, &str); 2]; 7] = [
+const ALIASES: [[(&str, &str); 2]; 15] = [
     [("post", "/api/v1/push"), ("post", "/api/v1/write")],
+    [("post", "/api/v1/otlp/v1/metrics"), ("post", "/v1/metrics")],
     [("post", "/ping"), ("get", "/ping")],
     [("get", "/query"), ("post", "/query")],
     [("get", "/livez"), ("get", "/-/healthy")],
     [("get", "/health/live"), ("get", "/-/healthy")],
     [("get", "/readyz"), ("get", "/-/ready")],
     [("get", "/health/ready"), ("get", "/health")],
+    [("post", "/api/v1/query"), ("get", "/api/v1/query")],
+    [("post", "/api/v1/query_range"), ("get", "/api/v1/query_range")],
+    [("post", "/api/v1/query_exemplars"), ("get", "/api/v1/query_exemplars")],
+    [("post", "/api/v1/series"), ("get", "/api/v1/series")],
+    [("post", "/api/v1/labels"), ("get", "/api/v1/labels")],
+    [("post", "/api/v1/format_query"), ("get", "/api/v1/format_query")],
+    [("post", "/api/v1/parse_query"), ("get", "/api/v1/parse_query")],
 ];
 
 /// Completes a document.
@@ -30,6 +39,10 @@ pub(super) fn complete(document: &mut Value) {
         operation["summary"] = json!(format!("The same as `{} {of_path}`.", of_method.to_uppercase()));
         if method == "get" {
             remove(&mut operation, "requestBody");
+        }
+        // The parameters of a question may stand in a form as well.
+        if method == "post" && operation["tags"][0] == "prometheus" {
+            operation["requestBody"] = json!({ "content": { FORM: { "schema": { "type": "object" } } } });
         }
         document["paths"][path][method] = operation;
     }
@@ -53,14 +66,19 @@ enum Dialect {
     Problem,
     InfluxV1,
     InfluxV2,
+    Otlp,
+    Prometheus,
     Text,
 }
 
 impl Dialect {
-    fn of(path: &str) -> Self {
+    fn of(path: &str, operation: &Value) -> Self {
         match path {
+            "/federate" | "/api/v1/read" => Self::Text,
+            _ if operation["tags"][0] == "prometheus" => Self::Prometheus,
             "/write" | "/ping" | "/query" => Self::InfluxV1,
             "/api/v2/write" | "/api/v3/write_lp" => Self::InfluxV2,
+            "/v1/metrics" | "/api/v1/otlp/v1/metrics" => Self::Otlp,
             "/api/v1/write" | "/api/v1/push" => Self::Text,
             _ => Self::Problem,
         }
@@ -72,6 +90,9 @@ impl Dialect {
             Self::Problem => (PROBLEM_JSON, reference("Problem")),
             Self::InfluxV1 => (JSON, reference("InfluxV1Error")),
             Self::InfluxV2 => (JSON, reference("InfluxV2Error")),
+            // In protobuf to who sent protobuf.
+            Self::Otlp => (JSON, reference("RpcStatus")),
+            Self::Prometheus => (JSON, reference("PrometheusError")),
             Self::Text => (TEXT, json!({ "type": "string" })),
         }
     }
@@ -86,6 +107,7 @@ fn add_errors(path: &str, operation: &mut Value) {
     if operation.get("requestBody").is_some() {
         any.extend([Kind::RequestTimeout, Kind::TooLarge, Kind::UnsupportedMediaType]);
     }
+    let dialect = Dialect::of(path, operation);
     let responses = &mut operation["responses"];
     for kind in any {
         let (status, _, _, meaning) = kind.facts();
@@ -94,7 +116,6 @@ fn add_errors(path: &str, operation: &mut Value) {
             *response = json!({ "description": meaning });
         }
     }
-    let dialect = Dialect::of(path);
     for (status, response) in members(responses).filter(|(status, _)| status.starts_with(['4', '5'])) {
         if response.get("content").is_none() {
             let (media, schema) = dialect.body();
@@ -113,6 +134,7 @@ fn add_errors(path: &str, operation: &mut Value) {
 
 /// Adds the body of the good answer where the handler names none, and its headers.
 fn add_answer(method: &str, path: &str, operation: &mut Value) {
+    let prometheus = operation["tags"][0] == "prometheus";
     let response = &mut operation["responses"]["200"];
     if response.is_null() {
         remove(&mut operation["responses"], "200");
@@ -132,6 +154,13 @@ fn add_answer(method: &str, path: &str, operation: &mut Value) {
             ("application/vnd.apache.arrow.stream", json!({ "type": "string", "format": "binary" })),
         ],
         (_, "/metrics") => vec![(TEXT, text.clone()), ("application/openmetrics-text", text)],
+        (_, "/federate") => vec![(TEXT, text)],
+        (_, "/api/v1/read") => {
+            let binary = json!({ "type": "string", "format": "binary" });
+            let chunked = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
+            vec![("application/x-protobuf", binary.clone()), (chunked, binary)]
+        }
+        _ if prometheus => vec![(JSON, reference("PrometheusAnswer"))],
         (_, "/-/healthy" | "/livez" | "/health/live" | "/-/ready" | "/readyz") => vec![(TEXT, text)],
         // Objects that are described in words.
         _ => vec![(JSON, json!({}))],
@@ -142,7 +171,8 @@ fn add_answer(method: &str, path: &str, operation: &mut Value) {
         }
     }
     let headers = match (method, path) {
-        ("get", "/api/metrics" | "/api/metrics/{server_id}") => &provenance::HEADERS[..],
+        ("get", "/api/metrics" | "/api/metrics/{server_id}")
+        | (_, "/api/v1/query" | "/api/v1/query_range" | "/api/v1/read") => &provenance::HEADERS[..],
         ("post", "/api/v1/sql") => provenance::planned_headers(),
         _ => &[],
     };
@@ -183,6 +213,36 @@ fn schemas() -> Vec<(&'static str, Value)> {
         (
             "InfluxV2Error",
             object(&["code", "message"], json!({ "code": text("Kind of error"), "message": text("What is wrong") })),
+        ),
+        (
+            "PrometheusAnswer",
+            object(
+                &["status", "data"],
+                json!({
+                    "status": { "enum": ["success"] },
+                    "data": { "description": "As Prometheus' own documentation describes it" },
+                    "warnings": { "type": "array", "items": text("What may not be as it was meant") },
+                    "infos": { "type": "array", "items": text("What is worth knowing") },
+                }),
+            ),
+        ),
+        (
+            "PrometheusError",
+            object(
+                &["status", "errorType", "error"],
+                json!({
+                    "status": { "enum": ["error"] },
+                    "errorType": { "enum": ["bad_data", "execution", "timeout", "unavailable", "internal", "not_found", "not_acceptable"] },
+                    "error": text("What is wrong"),
+                }),
+            ),
+        ),
+        (
+            "RpcStatus",
+            object(
+                &["code", "message"],
+                json!({ "code": { "type": "integer", "description": "Of `google.rpc.Code`" }, "message": text("What is wrong") }),
+            ),
         ),
         (
             "Value",
