@@ -5,14 +5,15 @@
 //! All work but the write itself is done here, on the caller's thread. A refused batch leaves nothing behind; refused
 //! points of an accepted batch are told by index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use schemas::histogram::Histogram;
+use schemas::points::is_histogram;
 use schemas::reject::Appended;
-use schemas::{Day, PointBatch, RejectReason, RetentionClass, SeriesAddress, Sid, TimestampMs, log_record};
+use schemas::{Day, MetricId, PointBatch, RejectReason, RetentionClass, SeriesAddress, Sid, TimestampMs, log_record};
 
 use crate::committer::{Commit, Refused};
 use crate::error::AppendError;
@@ -49,6 +50,7 @@ impl Core {
         };
         if appended.accepted > 0 {
             accepted.mark_active(self);
+            self.index().describe_histograms(&accepted.metrics_of_histograms());
             self.commit(&accepted, offsets)?;
         } else if !offsets.is_empty() {
             self.commit_record(Vec::new(), HeadBatch::default(), offsets.clone())?;
@@ -169,6 +171,15 @@ impl Accepted {
             columns.map(|((&series, &timestamp), &value)| (series, timestamp, value)),
             &self.histograms,
         )
+    }
+
+    /// Metrics of native histograms.
+    fn metrics_of_histograms(&self) -> BTreeSet<MetricId> {
+        if self.histograms.is_empty() {
+            return BTreeSet::new();
+        }
+        let points = self.series.iter().zip(&self.values).filter(|(_, value)| is_histogram(**value));
+        points.map(|(&series, _)| self.addresses[series as usize].metric).collect()
     }
 
     /// Before the write, so that a flush that follows it at once persists the marks.

@@ -56,6 +56,8 @@ use crate::db::Db;
 
 /// The bytes that a description of a metric may have; longer ones are cut.
 const DESCRIPTION_BYTES_MAX: usize = 1_024;
+/// What a metric with native histograms is called where nobody has said what it is, as senders would call it.
+const KIND_OF_HISTOGRAMS: &str = "histogram";
 
 /// A series and what it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -292,15 +294,37 @@ impl Index {
             };
             said.iter().filter_map(merged).collect()
         };
+        self.set_metadata(news);
+    }
+
+    /// Calls metrics histograms that have native ones, unless somebody has said what they are: rollups hold floats alone, and
+    /// who reads them must know where there is more.
+    pub(crate) fn describe_histograms(&self, metrics: &BTreeSet<MetricId>) {
+        let news: Vec<(MetricId, MetricMetadata)> = {
+            let catalog = self.catalog.read();
+            let called = |&metric: &MetricId| {
+                let known = catalog.metadata(metric);
+                let unsaid = known.is_none_or(|known| known.kind.is_none());
+                unsaid.then(|| {
+                    let kind = Some(KIND_OF_HISTOGRAMS.to_owned());
+                    (metric, MetricMetadata { kind, ..known.cloned().unwrap_or_default() })
+                })
+            };
+            metrics.iter().filter_map(called).collect()
+        };
+        self.set_metadata(news);
+    }
+
+    fn set_metadata(&self, news: Vec<(MetricId, MetricMetadata)>) {
         if news.is_empty() {
             return;
         }
         let mut catalog = self.catalog.write();
         let mut pending = self.pending.lock();
-        for (metric, merged) in news {
+        for (metric, said) in news {
             // The metric may have gone between the two locks.
             if catalog.symbols.text(Symbol(metric.0)).is_some() {
-                catalog.set_metadata(metric, merged);
+                catalog.set_metadata(metric, said);
                 pending.metadata.insert(metric);
             }
         }

@@ -56,6 +56,8 @@ pub struct Expr {
 pub enum ExprKind {
     Number(Number),
     String(String),
+    /// A string that is not UTF-8: it can be written, and is refused wherever it is looked at.
+    Bytes(Vec<u8>),
     Vector(Box<VectorSelector>),
     Matrix(Box<MatrixSelector>),
     Subquery(Box<Subquery>),
@@ -70,7 +72,7 @@ impl Expr {
     pub fn value_type(&self) -> ValueType {
         match &self.kind {
             ExprKind::Number(_) => ValueType::Scalar,
-            ExprKind::String(_) => ValueType::String,
+            ExprKind::String(_) | ExprKind::Bytes(_) => ValueType::String,
             ExprKind::Vector(_) | ExprKind::Aggregate(_) => ValueType::Vector,
             ExprKind::Matrix(_) | ExprKind::Subquery(_) => ValueType::Matrix,
             ExprKind::Call(call) => call.function.returns,

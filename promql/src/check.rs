@@ -37,7 +37,7 @@ type Checked = Result<(), ParseError>;
 impl Checker<'_> {
     fn expr(&self, expr: &Expr) -> Checked {
         match &expr.kind {
-            ExprKind::Number(_) | ExprKind::String(_) => Ok(()),
+            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => Ok(()),
             ExprKind::Vector(selector) => self.selector(selector, expr.span, Emptiness::Refused),
             ExprKind::Matrix(matrix) => self.selector(&matrix.selector, expr.span, Emptiness::Refused),
             ExprKind::Subquery(subquery) => {

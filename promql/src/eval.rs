@@ -28,6 +28,7 @@ mod invariant;
 mod label_functions;
 mod labels;
 mod matching;
+mod newest;
 mod pick;
 mod resets;
 mod scalar;
@@ -80,6 +81,8 @@ pub struct Options {
     pub delayed_name_removal: bool,
     /// Whether a metric is a counter is told by its label `__type__`, not by its name.
     pub type_and_unit_labels: bool,
+    /// Heeds what samples say of when their counters began, where the storage knows.
+    pub start_timestamps: bool,
 }
 
 impl Default for Options {
@@ -92,6 +95,7 @@ impl Default for Options {
             no_step_subquery_interval_ms: 60_000,
             delayed_name_removal: true,
             type_and_unit_labels: false,
+            start_timestamps: false,
         }
     }
 }

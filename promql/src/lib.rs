@@ -24,6 +24,7 @@ pub mod parser;
 pub mod printer;
 pub mod range;
 pub mod selector;
+pub mod starts;
 pub mod storage;
 
 mod check;

@@ -6,12 +6,14 @@ use std::ops::Range;
 
 use schemas::{LabelMatcher, Labels, Points};
 
+use crate::starts::Starts;
 use crate::storage::{Selection, SeriesData, SeriesSet, Sink, Storage, StorageError};
 
 /// Series by labels, each with its settled points.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStorage {
     series: BTreeMap<Key, Points>,
+    starts: BTreeMap<Key, Starts>,
 }
 
 /// Labels in Prometheus' order: by names and values, which is not the order of canonical bytes.
@@ -47,6 +49,11 @@ impl MemoryStorage {
         stored.settle();
     }
 
+    /// When the counters of a series' points began.
+    pub fn starts_mut(&mut self, labels: &Labels) -> &mut Starts {
+        self.starts.entry(Key(labels.clone())).or_default()
+    }
+
     /// All series.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Labels, &Points)> {
         self.series.iter().map(|(key, points)| (&key.0, points))
@@ -54,14 +61,16 @@ impl MemoryStorage {
 
     pub fn clear(&mut self) {
         self.series.clear();
+        self.starts.clear();
     }
 }
 
 impl Storage for MemoryStorage {
     fn select(&self, selection: &Selection) -> Result<Box<dyn SeriesSet + '_>, StorageError> {
-        let matching = self.iter().filter(|(labels, _)| matches(labels, &selection.matchers));
-        let (labels, points) = matching.map(|(labels, points)| (labels.clone(), points)).unzip();
-        Ok(Box::new(Selected { labels, points, span: selection.windows.span() }))
+        let matching = self.series.iter().filter(|(Key(labels), _)| matches(labels, &selection.matchers));
+        let data = |(key, points)| (key, (points, self.starts.get(key).filter(|starts| !starts.is_empty())));
+        let (labels, data) = matching.map(data).map(|(Key(labels), data)| (labels.clone(), data)).unzip();
+        Ok(Box::new(Selected { labels, data, span: selection.windows.span() }))
     }
 }
 
@@ -72,7 +81,7 @@ fn matches(labels: &Labels, matchers: &[LabelMatcher]) -> bool {
 
 struct Selected<'a> {
     labels: Vec<Labels>,
-    points: Vec<&'a Points>,
+    data: Vec<(&'a Points, Option<&'a Starts>)>,
     /// Both ends inclusive, ms.
     span: (i64, i64),
 }
@@ -85,9 +94,9 @@ impl SeriesSet for Selected<'_> {
     fn read(&self, series: Range<usize>, sink: Sink<'_>) -> Result<(), StorageError> {
         let (first, last) = self.span;
         for at in series {
-            let points = self.points[at];
+            let (points, starts) = self.data[at];
             if !points.index_range(first, last.saturating_add(1)).is_empty() {
-                sink(at, SeriesData::Points(points))?;
+                sink(at, starts.map_or(SeriesData::Points(points), |starts| SeriesData::Started(points, starts)))?;
             }
         }
         Ok(())

@@ -161,6 +161,7 @@ impl<'a> Parser<'a> {
             TokenKind::Number => ExprKind::Number(self.number()?),
             TokenKind::Duration => ExprKind::Number(self.duration_number()?),
             TokenKind::String(text) => ExprKind::String(std::mem::take(text)),
+            TokenKind::Bytes(text) => ExprKind::Bytes(std::mem::take(text)),
             TokenKind::LeftParen => return self.paren(),
             TokenKind::Aggregator(op) => {
                 let op = *op;

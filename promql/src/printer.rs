@@ -12,13 +12,14 @@ use crate::ast::{
     MatchLabels, Matching, Modifiers, Number, VectorSelector,
 };
 use crate::operator::BinaryOp;
-use crate::quote::quoted;
+use crate::quote::{quoted, quoted_bytes};
 pub use lines::format;
 
 pub(crate) fn print_expr(out: &mut String, expr: &Expr) {
     match &expr.kind {
         ExprKind::Number(number) => print_number(out, *number),
         ExprKind::String(text) => out.push_str(&quoted(text)),
+        ExprKind::Bytes(text) => out.push_str(&quoted_bytes(text)),
         ExprKind::Vector(selector) => {
             print_selector(out, selector);
             print_modifiers(out, &selector.modifiers, |out, at| {

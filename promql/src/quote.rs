@@ -4,9 +4,17 @@ use std::fmt::Write as _;
 
 /// Text in double quotes, as Go's `%q` prints it.
 pub(crate) fn quoted(text: &str) -> String {
+    quoted_bytes(text.as_bytes())
+}
+
+/// The same of a text that need not be UTF-8.
+pub(crate) fn quoted_bytes(text: &[u8]) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
-    text.chars().for_each(|c| push_escaped(&mut out, c, '"'));
+    for chunk in text.utf8_chunks() {
+        chunk.valid().chars().for_each(|c| push_escaped(&mut out, c, '"'));
+        chunk.invalid().iter().for_each(|&byte| push_byte(&mut out, byte));
+    }
     out.push('"');
     out
 }
@@ -46,6 +54,10 @@ fn push_escaped(out: &mut String, c: char, quote: char) {
     }
 }
 
+fn push_byte(out: &mut String, byte: u8) {
+    write!(out, "\\x{byte:02x}").expect("writing to a string cannot fail");
+}
+
 /// Letters, marks, numbers, punctuation, symbols, and the space.
 fn is_printable(c: char) -> bool {
     if c.is_ascii() {
@@ -64,8 +76,8 @@ fn code_point(c: char) -> String {
 }
 
 /// Reads a text behind its opening quote: what it says with the escapes resolved, and its length with the closing quote.
-/// Or why it cannot be read.
-pub(crate) fn read_quoted(rest: &str, quote: char) -> Result<(String, usize), String> {
+/// Or why it cannot be read. Escapes may say bytes that are not UTF-8.
+pub(crate) fn read_quoted(rest: &str, quote: char) -> Result<(Vec<u8>, usize), String> {
     let mut bytes = Vec::new();
     let mut chars = rest.char_indices();
     loop {
@@ -74,10 +86,7 @@ pub(crate) fn read_quoted(rest: &str, quote: char) -> Result<(String, usize), St
             // What Go reads bytes as that are not UTF-8.
             Some((_, char::REPLACEMENT_CHARACTER)) => return Err("invalid UTF-8 rune".to_owned()),
             Some((_, '\\')) => push_escape(&mut bytes, quote, &mut chars)?,
-            Some((at, c)) if c == quote => {
-                let text = String::from_utf8(bytes).map_err(|_| "invalid UTF-8 in quoted string".to_owned())?;
-                return Ok((text, at + 1));
-            }
+            Some((at, c)) if c == quote => return Ok((bytes, at + 1)),
             Some((_, c)) => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
@@ -139,10 +148,11 @@ mod tests {
     #[test]
     fn escapes_are_those_of_go() {
         let read = |rest: &str, quote| read_quoted(rest, quote).map(|(text, length)| (text, rest.len() - length));
-        let resolved = "a\n\t\"\\AAé😀".to_owned();
+        let resolved = "a\n\t\"\\AAé😀".as_bytes().to_vec();
         assert_eq!(read(r#"a\n\t\"\\\x41\101\u00e9\U0001F600""#, '"'), Ok((resolved, 0)));
-        assert_eq!(read(r"it\'s' rest", '\''), Ok(("it's".to_owned(), 5)));
-        assert_eq!(read(r#"\xc3\xa9""#, '"'), Ok(("é".to_owned(), 0)));
+        assert_eq!(read(r"it\'s' rest", '\''), Ok((b"it's".to_vec(), 5)));
+        assert_eq!(read(r#"\xc3\xa9""#, '"'), Ok(("é".as_bytes().to_vec(), 0)));
+        assert_eq!(read(r#"a\xc5z""#, '"'), Ok((b"a\xc5z".to_vec(), 0)));
     }
 
     #[test]
@@ -156,7 +166,6 @@ mod tests {
         assert_eq!(message(r#"\x4z""#), "illegal character U+007A 'z' in escape sequence");
         assert_eq!(message(r#"\ud800""#), "escape sequence is an invalid Unicode code point");
         assert_eq!(message(r#"\777""#), "escape sequence is an invalid Unicode code point");
-        assert_eq!(message(r#"\xff""#), "invalid UTF-8 in quoted string");
         assert_eq!(message("abc"), "unterminated quoted string");
         assert_eq!(message("a\u{fffd}\""), "invalid UTF-8 rune");
     }
@@ -165,6 +174,7 @@ mod tests {
     fn quoting_is_that_of_go() {
         assert_eq!(quoted("a\"b\n\u{1}é\u{7f}"), r#""a\"b\n\x01é\x7f""#);
         assert_eq!(quoted("\u{a0}\u{200b}\u{e000}\u{301}\u{10ffff}"), "\"\\u00a0\\u200b\\ue000\u{301}\\U0010ffff\"");
+        assert_eq!(quoted_bytes(b"a\xc5z\xf0\x9f\""), r#""a\xc5z\xf0\x9f\"""#);
         assert_eq!(quoted_char('\''), r"'\''");
     }
 }

@@ -4,6 +4,9 @@
 //! advance ─▶ floats alone: whole columns (`floats`, `sliding`) · with histograms: window by window (`histograms`) ·
 //! `anchored`, `smoothed`: windows with edges (`edges`) ─▶ a [`Column`]
 //!
+//! Where samples say when their counters began ([`Starts`]), `rate`, `increase`, `irate` and `resets` see more resets,
+//! and a counter that began inside of a window counts from zero there ([`evaluate_started`]).
+//!
 //! Nouns: a *window* is `(end − range, end]`; a *step* is a place of the column. Where all steps have the same window
 //! (`@`), there is one window and many steps.
 //!
@@ -36,6 +39,7 @@ pub(crate) use window::quantile_of;
 use crate::ast::Edges;
 use crate::column::Column;
 use crate::notes::Notes;
+use crate::starts::Starts;
 use crate::storage::Windows;
 use samples::Samples;
 
@@ -64,16 +68,43 @@ pub fn evaluate(
     out: &mut Column,
     notes: &mut Notes,
 ) -> Result<(), RangeError> {
+    evaluate_with(call, points, None, windows, out, notes)
+}
+
+/// The same of points that say when their counters began.
+///
+/// # Panics
+/// If there are several windows, but not one a step.
+pub fn evaluate_started(
+    call: &RangeCall<'_>,
+    points: &Points,
+    starts: &Starts,
+    windows: &Windows,
+    out: &mut Column,
+    notes: &mut Notes,
+) -> Result<(), RangeError> {
+    let starts = Some(starts).filter(|starts| call.function.heeds_starts() && !starts.is_empty());
+    evaluate_with(call, points, starts, windows, out, notes)
+}
+
+fn evaluate_with(
+    call: &RangeCall<'_>,
+    points: &Points,
+    starts: Option<&Starts>,
+    windows: &Windows,
+    out: &mut Column,
+    notes: &mut Notes,
+) -> Result<(), RangeError> {
     assert!(windows.count == out.len() || windows.count == 1, "one window a step, or one for all");
     if windows.count == 1 && out.len() > 1 && !call.depends_on_step() {
         let mut one = Column::empty(1);
-        evaluate(call, points, windows, &mut one, notes)?;
+        evaluate_with(call, points, starts, windows, &mut one, notes)?;
         if let Some(value) = one.get(0) {
             (0..out.len()).for_each(|step| out.set(step, value.clone()));
         }
         return Ok(());
     }
-    let samples = Samples::new(points, call.reach(windows));
+    let samples = Samples { starts, ..Samples::new(points, call.reach(windows)) };
     match call.edges {
         Edges::Plain if samples.histograms.is_empty() => floats::column(call, &samples, windows, out, notes),
         Edges::Plain => histograms::column(call, &samples, windows, out, notes),

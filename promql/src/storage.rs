@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::column::Column;
 use crate::notes::Notes;
 use crate::range::RangeFunction;
+use crate::starts::Starts;
 
 /// The windows `(end − range, end]` of a selector, offsets and `@` already applied: one for each step, ascending. Of a
 /// selector that is the same at all steps (`@`), there is one.
@@ -65,6 +66,8 @@ pub struct Selection {
 pub enum SeriesData<'a> {
     /// Settled points, ascending: at least those of [`Windows::span`], staleness markers included.
     Points(&'a Points),
+    /// The same, of samples that say when their counters began.
+    Started(&'a Points, &'a Starts),
     /// One place a window: never given for [`Wanted::Points`].
     Column(Column),
 }

@@ -45,6 +45,52 @@ fn answers_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
+fn starts_of_counters_are_heeded_where_that_is_asked_for() {
+    let (mut storage, labels) = (MemoryStorage::new(), given::labels("requests_total", 1));
+    *storage.points_mut(&labels) = schemas::Points::new(vec![60_000, 120_000], vec![5.0, 6.0]);
+    storage.starts_mut(&labels).set(120_000, 90_000);
+    let of = |text: &str, start_timestamps: bool| {
+        let options = Options { start_timestamps, ..Options::default() };
+        let QueryValue::Vector(samples) = ask(&storage, text, Grid::Instant(120_000), &options).expect("valid").value
+        else {
+            panic!("a vector")
+        };
+        samples.first().map(|(_, _, value)| value.clone())
+    };
+    for (text, heeded, otherwise) in [
+        ("irate(requests_total[5m])", Some(6.0 / 60.0), Some(1.0 / 60.0)),
+        ("resets(requests_total[5m])", Some(1.0), Some(0.0)),
+        ("start_timestamp(requests_total)", Some(90.0), None),
+        ("start_timestamp(requests_total offset 1m)", Some(0.0), None),
+        ("start_timestamp(-requests_total)", None, None),
+    ] {
+        assert_eq!(of(text, true), heeded.map(Value::Float), "{text}");
+        assert_eq!(of(text, false), otherwise.map(Value::Float), "{text}");
+    }
+}
+
+#[test]
+fn strings_that_are_not_utf_8_name_no_label_and_are_refused_elsewhere() {
+    let refused =
+        |text: &str| ask(&counters(1), text, Grid::Instant(600_000), &Options::default()).expect_err(text).to_string();
+    let name = r#""a\xc5z""#;
+    assert_eq!(refused(&format!("count_values({name}, requests_total)")), format!("invalid label name {name}"));
+    assert_eq!(
+        refused(&format!("label_replace(requests_total, {name}, '', 'host', '.*')")),
+        "invalid destination label name in label_replace(): a\u{fffd}z"
+    );
+    assert_eq!(
+        refused(&format!("label_join(requests_total, 'x', '', {name})")),
+        "invalid source label name in label_join(): a\u{fffd}z"
+    );
+    assert_eq!(
+        refused(&format!("label_replace(requests_total, 'x', {name}, 'host', '.*')")),
+        format!("invalid UTF-8 in string {name}")
+    );
+    assert_eq!(refused(name), format!("invalid UTF-8 in string {name}"));
+}
+
+#[test]
 fn more_samples_than_allowed_are_an_error_with_the_text_of_prometheus() {
     let options = Options { max_samples: 1_000, ..Options::default() };
     let error = ask(&counters(100), "requests_total + 1", HOUR, &options).expect_err("too many");

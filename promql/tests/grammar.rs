@@ -233,7 +233,8 @@ fn each<'e>(expr: &'e Expr, out: &mut Vec<&'e Expr>) {
         ExprKind::Call(call) => call.args.iter().for_each(|arg| each(arg, out)),
         ExprKind::Aggregate(a) => a.param.iter().chain([&a.expr]).for_each(|arg| each(arg, out)),
         ExprKind::Subquery(subquery) => each(&subquery.expr, out),
-        ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Vector(_) | ExprKind::Matrix(_) => {}
+        ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
+        ExprKind::Vector(_) | ExprKind::Matrix(_) => {}
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `TEST_SEED=n` asks other questions. Values, labels and notes are compared. Errors agree when both have one, whatever the text.
 //! Numbers may differ by a part in a thousand millions. What else differs is explained in `docs/promql.md`
-//! ("Evaluation"), and not asked for.
+//! ("Evaluation"), and not asked for. In half of the data, samples say when their counters began, and both engines heed it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -15,6 +15,9 @@ use promql_tests::generate::{Generator, Question};
 use promql_tests::load::Data;
 use promql_tests::module;
 use promql_tests::target::{Answer, Gives, Memory, Target};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
 use schemas::Labels;
 
 use crate::engine::Engine;
@@ -53,13 +56,18 @@ fn random_questions_have_the_answers_of_prometheus() {
     }
     let seed = seed();
     eprintln!("seed {seed} (repeat with TEST_SEED={seed})");
-    let mut engine = Engine::start(&[]).expect("promdiff starts");
+    let mut engines = [&[][..], &["-start-timestamps"]].map(|args| Engine::start(args).expect("promdiff starts"));
     let (mut wrong, mut asked, mut errors, mut empty) = (Vec::new(), 0, 0, 0);
     for set in 0..DATA_SETS {
         let (seed, histograms, many) = (seed.wrapping_mul(1_000) + set, set % 2 == 1, set % 5 == 4);
+        let with_starts = set % 4 >= 2;
+        let engine = &mut engines[usize::from(with_starts)];
         let points = Data::of(data(seed, histograms, if many { 200 } else { 0 }));
+        let points = if with_starts { began(points, seed) } else { points };
         engine.hold(&points).expect("promdiff takes the data");
-        let mut targets = [Memory::new(Gives::Points), Memory::new(Gives::Shortcuts)];
+        let mut targets = [Gives::Points, Gives::Shortcuts]
+            .map(Memory::new)
+            .map(|memory| if with_starts { memory.with_start_timestamps() } else { memory });
         targets.iter_mut().for_each(|target| target.hold(&points).expect("data in memory"));
         let mut generator = Generator::new(seed, histograms);
         for _ in 0..if many { QUESTIONS / 10 } else { QUESTIONS } {
@@ -79,6 +87,23 @@ fn random_questions_have_the_answers_of_prometheus() {
     eprintln!("{asked} questions, {errors} errors, {empty} empty, {} different answers", wrong.len());
     assert!((errors + empty) * 2 < asked, "too many questions have no answer: {errors} errors, {empty} empty");
     assert!(wrong.is_empty(), "{}", list(wrong));
+}
+
+/// The same, with counters that begin at any time around their samples, as senders may say: between two samples, at one of
+/// them, before them, later than they can, or at no known time.
+fn began(points: Data, seed: u64) -> Data {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let (mut start, mut before) = (0, 0);
+    points.with_starts(|at| {
+        start = match rng.random_range(0..8) {
+            0 => before,
+            1 => *[at, at + 1, at - 1, at - 15_000, 0].choose(&mut rng).expect("choices"),
+            2 => at - rng.random_range(0..40_000),
+            _ => start,
+        };
+        before = at;
+        (start != 0).then_some(start)
+    })
 }
 
 /// The shortest questions first.
@@ -173,10 +198,14 @@ fn same_float(ours: f64, theirs: f64) -> bool {
         || theirs.is_infinite() && ours.abs() > f64::MAX / 2.0 && ours.is_sign_positive() == theirs.is_sign_positive()
 }
 
-/// Notes without the counts of samples in them: Prometheus counts some many times.
+/// Notes without the counts of samples or windows in them: Prometheus counts some many times.
 fn said(given: &Given) -> BTreeSet<String> {
     let notes = given.warnings.iter().chain(&given.infos);
-    notes.map(|note| note.split(", over ").next().unwrap_or_default().to_owned()).collect()
+    let plain = |note: &String| match note.split_once(" occurrences)") {
+        Some((before, place)) => format!("{}{place}", without_place(before)),
+        None => note.split(", over ").next().unwrap_or_default().to_owned(),
+    };
+    notes.map(plain).collect()
 }
 
 impl std::fmt::Debug for Given {

@@ -14,7 +14,7 @@ use crate::engine::Engine;
 const TEXTS: usize = 20_000;
 
 /// What is put into texts.
-const PIECES: [&str; 84] = [
+const PIECES: [&str; 85] = [
     "{",
     "}",
     "(",
@@ -33,6 +33,7 @@ const PIECES: [&str; 84] = [
     "'x'",
     "\"y\"",
     "`z`",
+    "'\\xc5'",
     ":",
     "a:b",
     " offset ",
@@ -145,7 +146,7 @@ impl Texts {
 /// Why our answer may be another one; the list in `docs/promql.md`.
 fn may_differ(here: &Result<(String, String), String>, there: &Result<(String, String), String>) -> bool {
     let says = |answer: &Result<(String, String), String>, part: &str| answer.as_ref().is_err_and(|e| e.contains(part));
-    // `offset NaN`; strings that are not UTF-8; `x[step():]`.
+    // `offset NaN`; matchers that are not UTF-8; `x[step():]`.
     says(here, "duration out of range")
         || says(here, "invalid UTF-8 in quoted string")
         || says(there, "unexpected colon before duration")

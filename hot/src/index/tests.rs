@@ -356,6 +356,24 @@ fn metadata_is_merged_by_field_kept_and_dropped_with_its_metric() {
 }
 
 #[test]
+fn metrics_with_native_histograms_are_called_so_unless_a_sender_says_otherwise() {
+    let given = Given::an_index();
+    given.series(&["recorded a=1", "told a=1", "floats a=1"]);
+    let said = |kind: &str| MetricMetadata { kind: Some(kind.to_owned()), ..MetricMetadata::default() };
+    given.index.describe(&BTreeMap::from([("told".to_owned(), said("gaugehistogram"))]));
+    let metrics = ["recorded", "told"].map(|metric| given.index.metric_id(metric).expect("has a series"));
+    given.index.describe_histograms(&metrics.into());
+    let kind = |index: &Index, metric: &str| index.metadata(metric).and_then(|known| known.kind);
+    given.commit();
+    let given = given.reopened();
+    assert_eq!(kind(&given.index, "recorded").as_deref(), Some("histogram"));
+    assert_eq!(kind(&given.index, "told").as_deref(), Some("gaugehistogram"));
+    assert_eq!(kind(&given.index, "floats"), None);
+    given.index.describe(&BTreeMap::from([("recorded".to_owned(), said("gaugehistogram"))]));
+    assert_eq!(kind(&given.index, "recorded").as_deref(), Some("gaugehistogram"), "whoever sends it knows better");
+}
+
+#[test]
 fn batches_that_create_the_same_series_at_once_agree_on_every_address() {
     let given = Given::an_index();
     let texts: Vec<String> = (0..2_000).map(|i| format!("m host=h{i} zone=z{}", i % 3)).collect();

@@ -7,7 +7,7 @@ mod counted_values;
 mod quantile;
 
 use super::EvalError;
-use super::context::{Context, string_of, unwrapped};
+use super::context::{Context, label_of, unwrapped};
 use super::grid::Steps;
 use super::grouping::Groups;
 use super::scalar::Scalars;
@@ -21,6 +21,7 @@ use crate::error::Span;
 use crate::histogram::Subject;
 use crate::notes::Notes;
 use crate::operator::Aggregator;
+use crate::quote::quoted_bytes;
 
 impl<'q> Context<'q> {
     pub(super) fn aggregate(
@@ -31,7 +32,9 @@ impl<'q> Context<'q> {
     ) -> Result<Stream<'q>, EvalError> {
         let input = unwrapped(&aggregate.expr);
         if aggregate.op == Aggregator::CountValues {
-            let label = string_of(parameter(aggregate)?)?;
+            let label = label_of(parameter(aggregate)?, |name| {
+                EvalError::Execution(format!("invalid label name {}", quoted_bytes(name)))
+            })?;
             return self.count_values(input, label, &aggregate.grouping, steps);
         }
         match aggregate.op {

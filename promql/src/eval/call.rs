@@ -3,7 +3,8 @@
 use super::EvalError;
 use super::context::{Context, unwrapped};
 use super::grid::Steps;
-use super::selector::{self, Kinds};
+use super::newest::Kinds;
+use super::selector;
 use super::stream::Stream;
 use crate::ast::{Call, Expr, ExprKind};
 use crate::column::Column;
@@ -42,9 +43,11 @@ impl<'q> Context<'q> {
             ExprKind::Binary(binary) => self.binary(binary, expr.span, steps),
             ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, expr.span, steps),
             ExprKind::Call(call) => self.call(call, expr.span, steps),
-            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Matrix(_) | ExprKind::Subquery(_) => {
-                Err(EvalError::Invalid("expected an instant vector".to_owned()))
-            }
+            ExprKind::Number(_)
+            | ExprKind::String(_)
+            | ExprKind::Bytes(_)
+            | ExprKind::Matrix(_)
+            | ExprKind::Subquery(_) => Err(EvalError::Invalid("expected an instant vector".to_owned())),
         }
     }
 
@@ -68,11 +71,7 @@ impl<'q> Context<'q> {
                 Ok(Stream::single(self, super::labels::none(), column))
             }
             FunctionId::Timestamp => self.timestamp(call, steps),
-            // The times at which counters started are not kept: what is said of the argument is all there is.
-            FunctionId::StartTimestamp => {
-                self.vector(&call.args[0], steps)?.collect()?;
-                Ok(Stream::nothing(self))
-            }
+            FunctionId::StartTimestamp => self.start_timestamp(call, steps),
             FunctionId::HistogramQuantile | FunctionId::HistogramQuantiles | FunctionId::HistogramFraction => {
                 self.of_buckets(call, steps)
             }
@@ -99,6 +98,23 @@ impl<'q> Context<'q> {
             }
         };
         self.without_names(stream)
+    }
+
+    /// `start_timestamp()`: of a selector, when the counters of its samples began; nothing of other vectors.
+    fn start_timestamp(&'q self, call: &'q Call, steps: Steps) -> Result<Stream<'q>, EvalError> {
+        let of = unwrapped(&call.args[0]);
+        match &of.kind {
+            ExprKind::Vector(selector) if self.options.start_timestamps => {
+                let windows = self.windows(&selector.modifiers, steps, self.options.lookback_ms)?;
+                let stream = self.start_timestamps(selector.all_matchers(), windows, steps)?;
+                self.without_names(stream)
+            }
+            // What is said of the argument is all there is.
+            _ => {
+                self.vector(of, steps)?.collect()?;
+                Ok(Stream::nothing(self))
+            }
+        }
     }
 
     fn range_function(

@@ -12,6 +12,7 @@ use super::series::{Series, remove_names};
 use super::{EvalError, Grid, Options, QueryValue, SeriesValues, Stop, labels};
 use crate::ast::{Expr, ExprKind, ValueType};
 use crate::notes::Notes;
+use crate::quote::quoted_bytes;
 use crate::storage::Storage;
 
 /// See the module.
@@ -121,7 +122,17 @@ impl<'q> Context<'q> {
 pub(super) fn string_of(expr: &Expr) -> Result<&str, EvalError> {
     match &unwrapped(expr).kind {
         ExprKind::String(text) => Ok(text),
+        ExprKind::Bytes(text) => Err(EvalError::Execution(format!("invalid UTF-8 in string {}", quoted_bytes(text)))),
         _ => Err(EvalError::Invalid("expected a string".to_owned())),
+    }
+}
+
+/// A string that names a label; `invalid` makes the error of one that does not.
+pub(super) fn label_of(expr: &Expr, invalid: impl FnOnce(&[u8]) -> EvalError) -> Result<&str, EvalError> {
+    match &unwrapped(expr).kind {
+        ExprKind::String(name) if !labels::is_valid_name(name) => Err(invalid(name.as_bytes())),
+        ExprKind::Bytes(name) => Err(invalid(name)),
+        _ => string_of(expr),
     }
 }
 

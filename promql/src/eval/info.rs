@@ -11,7 +11,7 @@ use super::EvalError;
 use super::context::{Context, unwrapped};
 use super::grid::Steps;
 use super::labels::{filtered, printed, with};
-use super::selector::Kinds;
+use super::newest::Kinds;
 use super::series::{Series, Vector, same_labels};
 use super::stream::Stream;
 use crate::ast::{Call, Expr, ExprKind, ValueType};
@@ -99,7 +99,7 @@ impl<'q> Context<'q> {
                 self.inspect(&binary.right, around, found) | left
             }
             ExprKind::Unary(_, inner) | ExprKind::Paren(inner) => self.inspect(inner, around, found),
-            ExprKind::Number(_) | ExprKind::String(_) => false,
+            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => false,
         };
         found.none |= !has;
         has

@@ -8,7 +8,7 @@ impl Context<'_> {
     /// Whether a vector or scalar expression has the same value at all steps of any evaluation.
     pub(super) fn is_invariant(&self, expr: &Expr) -> bool {
         match &expr.kind {
-            ExprKind::Number(_) | ExprKind::String(_) => true,
+            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => true,
             ExprKind::Vector(selector) => is_fixed(&selector.modifiers),
             ExprKind::Matrix(matrix) => is_fixed(&matrix.selector.modifiers),
             ExprKind::Subquery(subquery) => is_fixed(&subquery.modifiers),

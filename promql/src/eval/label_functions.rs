@@ -4,9 +4,9 @@ use schemas::Labels;
 use schemas::labels::METRIC_NAME;
 
 use super::EvalError;
-use super::context::{Context, string_of};
+use super::context::{Context, label_of, string_of};
 use super::grid::Steps;
-use super::labels::{is_valid_name, with, without_metadata};
+use super::labels::{with, without_metadata};
 use super::series::{Vector, all_differ, merge_same};
 use super::stream::Stream;
 use crate::ast::Call;
@@ -14,10 +14,10 @@ use crate::ast::Call;
 impl<'q> Context<'q> {
     pub(super) fn label_replace(&'q self, call: &'q Call, steps: Steps) -> Result<Stream<'q>, EvalError> {
         let text = |at: usize| string_of(&call.args[at]);
-        let (target, replacement, source, pattern) = (text(1)?, text(2)?, text(3)?, text(4)?);
+        let (replacement, source, pattern) = (text(2)?, text(3)?, text(4)?);
         let regex = schemas::matcher::compile(pattern)
             .map_err(|_| EvalError::Execution(format!("invalid regular expression in label_replace(): {pattern}")))?;
-        check_name(target, "destination", "label_replace")?;
+        let target = label_of(&call.args[1], |name| invalid("destination", "label_replace", name))?;
         let stream = self.vector(&call.args[0], steps)?;
         self.relabelled(stream, target, |labels| {
             let value = labels.get(source).unwrap_or_default();
@@ -29,12 +29,10 @@ impl<'q> Context<'q> {
     }
 
     pub(super) fn label_join(&'q self, call: &'q Call, steps: Steps) -> Result<Stream<'q>, EvalError> {
-        let (target, separator) = (string_of(&call.args[1])?, string_of(&call.args[2])?);
-        let sources = call.args[3..].iter().map(string_of).collect::<Result<Vec<&str>, EvalError>>()?;
-        for source in &sources {
-            check_name(source, "source", "label_join")?;
-        }
-        check_name(target, "destination", "label_join")?;
+        let separator = string_of(&call.args[2])?;
+        let sources = call.args[3..].iter().map(|arg| label_of(arg, |name| invalid("source", "label_join", name)));
+        let sources = sources.collect::<Result<Vec<&str>, EvalError>>()?;
+        let target = label_of(&call.args[1], |name| invalid("destination", "label_join", name))?;
         let stream = self.vector(&call.args[0], steps)?;
         self.relabelled(stream, target, |labels| {
             let values: Vec<&str> = sources.iter().map(|source| labels.get(source).unwrap_or_default()).collect();
@@ -87,9 +85,7 @@ impl<'q> Context<'q> {
     }
 }
 
-fn check_name(name: &str, which: &str, function: &str) -> Result<(), EvalError> {
-    if is_valid_name(name) {
-        return Ok(());
-    }
-    Err(EvalError::Execution(format!("invalid {which} label name in {function}(): {name}")))
+fn invalid(which: &str, function: &str, name: &[u8]) -> EvalError {
+    let name = String::from_utf8_lossy(name);
+    EvalError::Execution(format!("invalid {which} label name in {function}(): {name}"))
 }

@@ -49,7 +49,7 @@ fn visit(expr: &Expr, counted: bool, found: &mut HashSet<usize>) {
             visit(&binary.right, counted, found);
         }
         ExprKind::Unary(_, inner) | ExprKind::Paren(inner) => visit(inner, counted, found),
-        ExprKind::Subquery(_) | ExprKind::Number(_) | ExprKind::String(_) => {}
+        ExprKind::Subquery(_) | ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
     }
 }
 

@@ -88,6 +88,7 @@ impl<'q> Context<'q> {
             }
             ExprKind::Call(call) => self.scalar_call(call, steps),
             ExprKind::String(_)
+            | ExprKind::Bytes(_)
             | ExprKind::Vector(_)
             | ExprKind::Matrix(_)
             | ExprKind::Subquery(_)

@@ -5,13 +5,12 @@
 use std::sync::Mutex;
 
 use schemas::labels::METRIC_NAME;
-use schemas::points::{is_histogram, is_stale};
-use schemas::{LabelMatcher, Labels, Points};
+use schemas::points::is_stale;
+use schemas::{Labels, Points};
 
 use super::EvalError;
 use super::context::Context;
 use super::grid::Steps;
-use super::labels::printed;
 use super::resets::told;
 use super::stream::Stream;
 use super::warnings;
@@ -19,9 +18,9 @@ use crate::ast::{At, Edges, MatrixSelector, Modifiers, VectorSelector};
 use crate::column::Column;
 use crate::error::Span;
 use crate::histogram::Subject;
-use crate::math::seconds;
 use crate::notes::Notes;
 use crate::range::{self, Args, RangeCall, RangeError, RangeFunction};
+use crate::starts::Starts;
 use crate::storage::{Selection, SeriesData, Wanted, Windows};
 
 /// A call of a range function, without its series.
@@ -31,14 +30,6 @@ pub(super) struct Call {
     pub(super) args: Args,
     /// Of the first argument.
     pub(super) span: Span,
-}
-
-/// Which samples there may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kinds {
-    All,
-    /// Histograms are an error.
-    Floats,
 }
 
 impl<'q> Context<'q> {
@@ -58,31 +49,8 @@ impl<'q> Context<'q> {
         let selection = Selection { matchers: selector.all_matchers(), windows, wanted };
         let set = self.storage.select(&selection)?;
         let reader = Box::new(move |_: &Labels, data: SeriesData<'_>, out: &mut Column, _: &mut Notes| {
-            self.read(data, &windows, out, steps.count, |points, out| {
+            self.read(data, &windows, out, steps.count, |points, _, out| {
                 with_resets(points, counted, &windows, |points| range::last(points, &windows, out));
-                Ok(())
-            })
-        });
-        Ok(Stream::selected(self, set, reader))
-    }
-
-    /// The time of the newest sample at each step, seconds.
-    pub(super) fn timestamps(
-        &'q self,
-        matchers: Vec<LabelMatcher>,
-        windows: Windows,
-        kinds: Kinds,
-        steps: Steps,
-    ) -> Result<Stream<'q>, EvalError> {
-        let selection = Selection { matchers, windows, wanted: Wanted::Points };
-        let set = self.storage.select(&selection)?;
-        let reader = Box::new(move |labels: &Labels, data: SeriesData<'_>, out: &mut Column, _: &mut Notes| {
-            self.read(data, &windows, out, steps.count, |points, out| {
-                let met = times_of_last(points, &windows, out);
-                if kinds == Kinds::Floats && met == Kinds::All {
-                    let text = "this should be an info metric, with float samples";
-                    return Err(EvalError::Execution(format!("{text}: {}", printed(labels))));
-                }
                 Ok(())
             })
         });
@@ -102,7 +70,7 @@ impl<'q> Context<'q> {
         let set = self.storage.select(&selection)?;
         let reader = Box::new(move |labels: &Labels, data: SeriesData<'_>, out: &mut Column, notes: &mut Notes| {
             let subject = Subject { metric: labels.get(METRIC_NAME).unwrap_or_default(), span };
-            self.read(data, &reach, out, steps.count, |points, out| {
+            self.read(data, &reach, out, steps.count, |points, _, out| {
                 range::smoothed(points, &windows, &subject, out, notes);
                 Ok(())
             })
@@ -142,10 +110,13 @@ impl<'q> Context<'q> {
         let set = self.storage.select(&selection)?;
         let (function, span) = (call.function, call.span);
         let reader = Box::new(move |labels: &Labels, data: SeriesData<'_>, out: &mut Column, notes: &mut Notes| {
-            self.read(data, &reach, out, steps.count, |points, out| {
+            self.read(data, &reach, out, steps.count, |points, starts, out| {
                 let call = self.range_call(&call, labels, edges, steps);
-                with_resets(points, counted, &reach, |points| range::evaluate(&call, points, &windows, out, notes))
-                    .map_err(failed)
+                with_resets(points, counted, &reach, |points| match starts {
+                    Some(starts) => range::evaluate_started(&call, points, starts, &windows, out, notes),
+                    None => range::evaluate(&call, points, &windows, out, notes),
+                })
+                .map_err(failed)
             })
         });
         let mut stream = Stream::selected(self, set, reader);
@@ -188,7 +159,7 @@ impl<'q> Context<'q> {
         let mut failure = None;
         let read = set.read(0..set.labels().len(), &mut |at, data| {
             let outcome = self.stop.check().and_then(|()| match data {
-                SeriesData::Points(points) => {
+                SeriesData::Points(points) | SeriesData::Started(points, _) => {
                     let samples = samples_in(points, &reach);
                     self.budget.look_at(samples.len());
                     sink(&set.labels()[at], with_edge_samples(samples, &windows, edges)?)
@@ -208,20 +179,24 @@ impl<'q> Context<'q> {
     }
 
     /// Fills a column from points, or takes the one that the storage made.
-    fn read(
+    pub(super) fn read(
         &self,
         data: SeriesData<'_>,
         windows: &Windows,
         out: &mut Column,
         steps: usize,
-        evaluate: impl FnOnce(&Points, &mut Column) -> Result<(), EvalError>,
+        evaluate: impl FnOnce(&Points, Option<&Starts>, &mut Column) -> Result<(), EvalError>,
     ) -> Result<(), EvalError> {
+        let starts = match &data {
+            SeriesData::Started(_, starts) => Some(*starts).filter(|_| self.options.start_timestamps),
+            SeriesData::Points(_) | SeriesData::Column(_) => None,
+        };
         match data {
-            SeriesData::Points(points) => {
+            SeriesData::Points(points) | SeriesData::Started(points, _) => {
                 let (first, last) = windows.span();
                 self.budget.look_at(points.index_range(first, last.saturating_add(1)).len());
                 out.reset(steps);
-                evaluate(points, out)
+                evaluate(points, starts, out)
             }
             SeriesData::Column(column) => {
                 self.budget.look_at(column.len());
@@ -362,24 +337,4 @@ fn with_edge_samples(samples: Points, windows: &Windows, edges: Edges) -> Result
     let start = end.saturating_sub(windows.range);
     let (times, values) = range::extended(&samples.timestamps, &samples.values, start, end, edges).into_iter().unzip();
     Ok(Points::new(times, values))
-}
-
-/// The time in seconds of the newest point of each window, unless that is a staleness marker; and what points these were.
-fn times_of_last(points: &Points, windows: &Windows, out: &mut Column) -> Kinds {
-    let (mut behind, mut kinds) = (0, Kinds::Floats);
-    for step in 0..out.len() {
-        let end = windows.end(if windows.count == 1 { 0 } else { step });
-        while points.timestamps.get(behind).is_some_and(|&time| time <= end) {
-            behind += 1;
-        }
-        let Some(newest) = behind.checked_sub(1) else { continue };
-        let time = points.timestamps[newest];
-        if time > end.saturating_sub(windows.range) && !is_stale(points.values[newest]) {
-            out.set_float(step, seconds(time));
-            if is_histogram(points.values[newest]) {
-                kinds = Kinds::All;
-            }
-        }
-    }
-    kinds
 }

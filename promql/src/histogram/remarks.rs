@@ -57,6 +57,12 @@ impl Subject<'_> {
         self.warn(notes, format!("{text} {of}"));
     }
 
+    /// A counter began before the sample in front of it, which was of another one.
+    pub fn starts_overlap(&self, notes: &mut Notes) {
+        let text = "sample has start time that overlaps with previous sample timestamp for metric";
+        self.warn(notes, format!("{text} {}", quoted(self.metric)));
+    }
+
     /// A function of floats left out the histograms of a window.
     pub fn histograms_ignored(&self, notes: &mut Notes) {
         let of = quoted(self.metric);

@@ -10,7 +10,10 @@ impl Lexer<'_> {
         self.bump();
         let (text, length) = read_quoted(&self.text[self.at..], quote).map_err(|why| self.error(start, why))?;
         self.at += length;
-        Ok(TokenKind::String(text))
+        Ok(match String::from_utf8(text) {
+            Ok(text) => TokenKind::String(text),
+            Err(other) => TokenKind::Bytes(other.into_bytes()),
+        })
     }
 
     pub(super) fn raw_text(&mut self) -> Result<TokenKind, ParseError> {

@@ -18,6 +18,8 @@ pub enum TokenKind {
     Operator(BinaryOp),
     /// A quoted text, its escapes resolved.
     String(String),
+    /// The same of a text that is not UTF-8.
+    Bytes(Vec<u8>),
     /// What looks like a number; whether it is one, `number_value` knows.
     Number,
     /// A number with units.
@@ -42,7 +44,9 @@ impl TokenKind {
     /// Whether an expression may begin with it.
     pub(crate) fn begins_expression(&self) -> bool {
         match self {
-            Self::Number | Self::Duration | Self::String(_) | Self::LeftParen | Self::LeftBrace => true,
+            Self::Number | Self::Duration | Self::String(_) | Self::Bytes(_) | Self::LeftParen | Self::LeftBrace => {
+                true
+            }
             Self::Operator(BinaryOp::Add | BinaryOp::Subtract) => true,
             kind => kind.may_name_metric(),
         }
@@ -73,7 +77,7 @@ impl Token {
         match &self.kind {
             TokenKind::Identifier => format!("identifier {}", quoted(source)),
             TokenKind::MetricIdentifier => format!("metric identifier {}", quoted(source)),
-            TokenKind::String(_) => format!("string {}", shortened(source)),
+            TokenKind::String(_) | TokenKind::Bytes(_) => format!("string {}", shortened(source)),
             TokenKind::Number => format!("number {}", shortened(source)),
             TokenKind::Duration => format!("duration {}", shortened(source)),
             TokenKind::Keyword(word) if word.may_name_function() => quoted(source),

@@ -6,7 +6,7 @@ use crate::error::{ParseError, Span};
 use crate::functions::function;
 use crate::lexer::{Token, TokenKind};
 use crate::operator::{Aggregator, BinaryOp, Keyword};
-use crate::quote::quoted;
+use crate::quote::{quoted, quoted_bytes};
 
 impl Parser<'_> {
     /// A name comes next: of a function, if a parenthesis follows.
@@ -119,6 +119,10 @@ impl Parser<'_> {
         let span = self.token.span;
         let name = match &mut self.token.kind {
             TokenKind::String(text) => std::mem::take(text),
+            TokenKind::Bytes(name) => {
+                let name = quoted_bytes(name);
+                return Err(self.error(span, format!("invalid label name for grouping: {name}")));
+            }
             TokenKind::Identifier | TokenKind::MetricIdentifier => self.source(span).to_owned(),
             TokenKind::Aggregator(_) => self.source(span).to_owned(),
             TokenKind::Keyword(keyword) if *keyword != Keyword::Without => self.source(span).to_owned(),

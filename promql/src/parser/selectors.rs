@@ -57,6 +57,7 @@ impl Parser<'_> {
         let (label, alone) = match &mut self.token.kind {
             TokenKind::Identifier => (self.source(span).to_owned(), false),
             TokenKind::String(text) => (std::mem::take(text), true),
+            TokenKind::Bytes(_) => return Err(self.not_text()),
             _ => return Err(self.unexpected("label matching", "identifier or \"}\"")),
         };
         self.take();
@@ -68,13 +69,19 @@ impl Parser<'_> {
         };
         self.take();
         let place = Span::new(span.start, self.token.span.end);
-        let TokenKind::String(value) = &mut self.token.kind else {
-            return Err(self.unexpected("label matching", "string"));
+        let value = match &mut self.token.kind {
+            TokenKind::String(value) => std::mem::take(value),
+            TokenKind::Bytes(_) => return Err(self.not_text()),
+            _ => return Err(self.unexpected("label matching", "string")),
         };
-        let value = std::mem::take(value);
         let matcher = LabelMatcher::new(label, op, value).map_err(|e| self.error(place, e.to_string()))?;
         self.take();
         Ok(matcher)
+    }
+
+    /// Labels are UTF-8, and so is what they are compared with.
+    fn not_text(&self) -> ParseError {
+        self.error(self.token.span, "invalid UTF-8 in quoted string")
     }
 
     pub(super) fn matrix(&mut self, tree: Tree, range: Length, brackets: Span) -> Result<Tree, ParseError> {

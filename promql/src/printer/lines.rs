@@ -57,13 +57,15 @@ fn print_lines(out: &mut String, expr: &Expr, level: usize) {
             print_lines(out, &subquery.expr, level);
             print_brackets(out, subquery);
         }
-        ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Vector(_) | ExprKind::Matrix(_) => {}
-        ExprKind::Unary(..) => {}
+        ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
+        ExprKind::Vector(_) | ExprKind::Matrix(_) | ExprKind::Unary(..) => {}
     }
 }
 
 fn is_leaf(expr: &Expr) -> bool {
-    matches!(expr.kind, ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Vector(_) | ExprKind::Matrix(_))
+    let kind = &expr.kind;
+    matches!(kind, ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_))
+        || matches!(kind, ExprKind::Vector(_) | ExprKind::Matrix(_))
 }
 
 fn print_args<'a>(out: &mut String, args: impl Iterator<Item = &'a Expr>, level: usize) {

@@ -77,6 +77,11 @@ impl RangeFunction {
         matches!(self, Self::Rate | Self::Increase | Self::Irate)
     }
 
+    /// Looks at when counters began.
+    pub(super) fn heeds_starts(self) -> bool {
+        self.is_counter() || self == Self::Resets
+    }
+
     /// Gives values per second.
     pub(super) fn is_per_second(self) -> bool {
         matches!(self, Self::Rate | Self::Irate)

@@ -18,6 +18,7 @@ use crate::ast::Edges;
 use crate::column::{Column, Value};
 use crate::histogram::Subject;
 use crate::notes::Notes;
+use crate::starts::Starts;
 use crate::storage::Windows;
 use line::Line;
 
@@ -34,6 +35,7 @@ struct Window {
 struct Seen<'a> {
     line: Line<'a>,
     histograms: &'a [Timed],
+    starts: Option<&'a Starts>,
 }
 
 /// See [`super::evaluate`].
@@ -110,6 +112,7 @@ impl<'a> Seen<'a> {
         Self {
             line: Line { timestamps: &samples.timestamps[floats.clone()], values: &samples.values[floats] },
             histograms: &samples.histograms[between(&*samples.histograms, start, end)],
+            starts: samples.starts,
         }
     }
 }
@@ -134,7 +137,7 @@ impl Window {
     fn events(&self, function: RangeFunction, seen: &Seen<'_>) -> Option<f64> {
         let samples = merged(seen.line.timestamps, seen.line.values, seen.histograms);
         let after = samples.partition_point(|&(ts, _)| ts <= self.start);
-        (after < samples.len()).then(|| count_events(function, &samples[after.saturating_sub(1)..]))
+        (after < samples.len()).then(|| count_events(function, &samples[after.saturating_sub(1)..], seen.starts))
     }
 
     /// The first and the last sample that matter, of one or more.

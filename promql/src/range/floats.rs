@@ -31,8 +31,8 @@ pub(super) fn column(
     use RangeFunction as F;
     let pass = Pass { call, samples, windows };
     match call.function {
-        F::Rate | F::Increase => pass.increases(out),
-        F::Resets => pass.counts(is_fall, out),
+        F::Rate | F::Increase => pass.increases(out, notes),
+        F::Resets if samples.starts.is_none() => pass.counts(is_fall, out),
         F::Changes => pass.counts(is_change, out),
         F::SumOverTime if pass.overlaps(MUCH_OVERLAP) => pass.sums(out, |sum, _| sum),
         F::AvgOverTime if pass.overlaps(MUCH_OVERLAP) => pass.sums(out, |sum, count| sum / float_of(count)),
@@ -64,6 +64,7 @@ impl Pass<'_> {
         Floats {
             timestamps: &self.samples.timestamps[inside.clone()],
             values: &self.samples.values[inside],
+            starts: self.samples.starts,
             end,
             range: self.windows.range,
         }
@@ -78,9 +79,9 @@ impl Pass<'_> {
     }
 
     /// `rate` and `increase`. Resets are few, so their places are found once.
-    fn increases(&self, out: &mut Column) {
+    fn increases(&self, out: &mut Column, notes: &mut Notes) {
         let values = &*self.samples.values;
-        let falls = places(values, is_fall);
+        let (falls, overlaps) = (self.falls(), self.overlapping_starts());
         let lost = |fall: usize| Kahan::new(values[falls[fall] - 1], 0.0);
         let mut sliding = Sliding::new(Kahan::default());
         let (mut start, mut end) = (0, 0);
@@ -98,10 +99,34 @@ impl Pass<'_> {
             } else {
                 (start..end).map(lost).fold(Kahan::default(), Kahan::and).total()
             };
+            let overlap = overlaps.partition_point(|&at| at <= inside.start);
+            if overlaps.get(overlap).is_some_and(|&at| at < inside.end) {
+                self.call.subject.starts_overlap(notes);
+            }
             if let Some(value) = self.floats(window_end, inside).extrapolated(self.call.function, lost) {
                 out.set_float(step, value);
             }
         });
+    }
+
+    /// Indexes of the values before which a counter was reset.
+    fn falls(&self) -> Vec<usize> {
+        let (timestamps, values) = (&self.samples.timestamps, &self.samples.values);
+        match self.samples.starts {
+            None => places(values, is_fall),
+            Some(starts) => (1..values.len())
+                .filter(|&at| {
+                    is_fall(values[at - 1], values[at]) || starts.began_between(timestamps[at - 1], timestamps[at])
+                })
+                .collect(),
+        }
+    }
+
+    /// Indexes of the values whose counter began before the value in front of them.
+    fn overlapping_starts(&self) -> Vec<usize> {
+        let Some(starts) = self.samples.starts else { return Vec::new() };
+        let timestamps = &self.samples.timestamps;
+        (1..timestamps.len()).filter(|&at| starts.overlap(timestamps[at - 1], timestamps[at])).collect()
     }
 
     /// How often something happens from one value to the next.

@@ -8,14 +8,15 @@ use schemas::rollup::Sampled;
 use super::RangeError;
 use super::call::{RangeCall, RangeFunction};
 use super::samples::{Cursor, Samples};
-use super::window::{Floats, is_change, is_fall};
+use super::window::{Floats, Known, is_change, is_fall};
 use crate::column::{Column, Value};
 use crate::histogram::{
-    Bounds, Incompatible, Mean, Operation, Subject, Sum, compact, divide, equal, is_reset, multiply, reduced, subtract,
-    uses_custom_buckets,
+    Bounds, Incompatible, Mean, Operation, Subject, Sum, add, compact, divide, equal, is_reset, multiply, reduced,
+    subtract, uses_custom_buckets,
 };
 use crate::math::{float_of, seconds};
 use crate::notes::Notes;
+use crate::starts::Starts;
 use crate::storage::Windows;
 
 /// See [`super::evaluate`].
@@ -37,7 +38,7 @@ pub(super) fn column(
         check_factors(call, step)?;
         let (timestamps, values) = (&samples.timestamps[floats.clone()], &samples.values[floats]);
         let window = Window {
-            floats: Floats { timestamps, values, end, range: windows.range },
+            floats: Floats { timestamps, values, starts: samples.starts, end, range: windows.range },
             histograms: &samples.histograms[histograms],
         };
         if let Some(value) = window.evaluate(call, step, notes) {
@@ -95,8 +96,9 @@ pub(super) fn merged<'a>(timestamps: &[i64], values: &[f64], histograms: &'a [Ti
 }
 
 /// `resets` or `changes` of samples in order.
-pub(super) fn count_events(function: RangeFunction, samples: &[(i64, Sample<'_>)]) -> f64 {
+pub(super) fn count_events(function: RangeFunction, samples: &[(i64, Sample<'_>)], starts: Option<&Starts>) -> f64 {
     let of_resets = function == RangeFunction::Resets;
+    let began = |before, ts| of_resets && starts.is_some_and(|starts| starts.began_between(before, ts));
     let happened = |old, new| match (old, new) {
         (Sample::Float(old), Sample::Float(new)) => {
             if of_resets {
@@ -114,7 +116,7 @@ pub(super) fn count_events(function: RangeFunction, samples: &[(i64, Sample<'_>)
         }
         _ => true,
     };
-    float_of(samples.windows(2).filter(|pair| happened(pair[0].1, pair[1].1)).count())
+    float_of(samples.windows(2).filter(|pair| happened(pair[0].1, pair[1].1) || began(pair[0].0, pair[1].0)).count())
 }
 
 impl Window<'_> {
@@ -130,7 +132,9 @@ impl Window<'_> {
             F::TsOfLastOverTime => self.samples().last().map(|(ts, _)| Value::Float(seconds(*ts))),
             F::CountOverTime => Some(Value::Float(float_of(self.floats.values.len() + self.histograms.len()))),
             F::AbsentOverTime | F::PresentOverTime => Some(Value::Float(1.0)),
-            F::Resets | F::Changes => Some(Value::Float(count_events(call.function, &self.samples()))),
+            F::Resets | F::Changes => {
+                Some(Value::Float(count_events(call.function, &self.samples(), self.floats.starts)))
+            }
             F::Deriv
             | F::DoubleExponentialSmoothing
             | F::MadOverTime
@@ -166,6 +170,7 @@ impl Window<'_> {
     /// Functions that have no value where both kinds meet.
     fn of_one_kind(&self, call: &RangeCall<'_>, step: usize, notes: &mut Notes) -> Option<Value> {
         if self.histograms.is_empty() {
+            self.check_starts(call.subject, notes);
             return self.floats.evaluate(call, step).map(Value::Float);
         }
         if !self.floats.values.is_empty() {
@@ -182,20 +187,48 @@ impl Window<'_> {
 
     /// `rate`, `increase` or `delta`.
     fn extrapolated(&self, call: &RangeCall<'_>, notes: &mut Notes) -> Option<Histogram> {
-        let [(first_ts, first), .., (last_ts, _)] = self.histograms else {
+        let Floats { end, range, starts, .. } = self.floats;
+        let [(first_ts, first), ..] = self.histograms else { return None };
+        let (count, last_ts) = (self.histograms.len(), self.histograms[self.histograms.len() - 1].0);
+        let from = end.saturating_sub(range);
+        let (change, factor) = if let Some(start) = starts.and_then(|starts| starts.within(from, *first_ts)) {
+            let known = Known { start, first_ts: *first_ts, last_ts, count };
+            (self.since_start(first, call.subject, notes)?, known.extrapolation(end))
+        } else if count < 2 {
+            return None;
+        } else {
+            let is_counter = call.function.is_counter();
+            let change = change(self.histograms, starts, is_counter, call.subject, notes)?;
+            let counter = is_counter.then_some((first.count, change.count));
+            let sampled = Sampled { count, first_ts: *first_ts, last_ts, counter };
+            let factor = sampled.extrapolation(from, end)?;
+            (change, factor)
+        };
+        Some(multiply(&change, if call.function.is_per_second() { factor / seconds(range) } else { factor }))
+    }
+
+    /// The increase of a counter that began in the window: the first histogram, and what came after it.
+    fn since_start(&self, first: &Histogram, subject: Subject<'_>, notes: &mut Notes) -> Option<Histogram> {
+        if self.histograms.len() == 1 {
+            return Some(first.clone());
+        }
+        let change = change(self.histograms, self.floats.starts, true, subject, notes)?;
+        let Ok(increase) = add(&change, first) else {
+            subject.mixed_schemas(notes);
             return None;
         };
-        let is_counter = call.function.is_counter();
-        let change = change(self.histograms, is_counter, call.subject, notes)?;
-        let sampled = Sampled {
-            count: self.histograms.len(),
-            first_ts: *first_ts,
-            last_ts: *last_ts,
-            counter: is_counter.then_some((first.count, change.count)),
-        };
-        let Floats { end, range, .. } = self.floats;
-        let factor = sampled.extrapolation(end.saturating_sub(range), end)?;
-        Some(multiply(&change, if call.function.is_per_second() { factor / seconds(range) } else { factor }))
+        if increase.noticed.bounds_differed {
+            subject.bounds_reconciled(Operation::Addition, notes);
+        }
+        Some(increase.histogram)
+    }
+
+    /// Says where a float's counter began before the float in front of it.
+    fn check_starts(&self, subject: Subject<'_>, notes: &mut Notes) {
+        let Some(starts) = self.floats.starts else { return };
+        if self.floats.timestamps.windows(2).any(|pair| starts.overlap(pair[0], pair[1])) {
+            subject.starts_overlap(notes);
+        }
     }
 
     /// `irate` or `idelta`: of the last two samples, if they are of one kind.
@@ -207,7 +240,8 @@ impl Window<'_> {
         match (old, new) {
             (Sample::Float(_), Sample::Float(_)) => self.floats.instant(function).map(Value::Float),
             (Sample::Histogram(old), Sample::Histogram(new)) => {
-                let change = change_of_two(old, new, function.is_counter(), subject, notes)?;
+                let began = self.floats.starts.is_some_and(|starts| starts.began_between(*old_ts, *new_ts));
+                let change = change_of_two(old, new, began, function.is_counter(), subject, notes)?;
                 let elapsed = seconds(new_ts - old_ts);
                 let value = if function.is_per_second() { divide(&change, elapsed) } else { change };
                 Some(Value::Histogram(Arc::new(value)))
@@ -250,9 +284,15 @@ fn is_gauge(histogram: &Histogram) -> bool {
 
 /// Last minus first of two or more histograms; of counters, with what resets took away. What is said of kinds is of
 /// no interest where exponential and custom buckets meet between the ends.
-fn change(histograms: &[Timed], is_counter: bool, subject: Subject<'_>, notes: &mut Notes) -> Option<Histogram> {
+fn change(
+    histograms: &[Timed],
+    starts: Option<&Starts>,
+    is_counter: bool,
+    subject: Subject<'_>,
+    notes: &mut Notes,
+) -> Option<Histogram> {
     let mut said = Notes::default();
-    match change_of(histograms, is_counter, subject, &mut said) {
+    match change_of(histograms, starts, is_counter, subject, &mut said) {
         Ok(change) => {
             notes.merge(said);
             change
@@ -266,6 +306,7 @@ fn change(histograms: &[Timed], is_counter: bool, subject: Subject<'_>, notes: &
 
 fn change_of(
     histograms: &[Timed],
+    starts: Option<&Starts>,
     is_counter: bool,
     subject: Subject<'_>,
     notes: &mut Notes,
@@ -274,13 +315,14 @@ fn change_of(
     if is_counter && (is_gauge(first) || is_gauge(last)) {
         subject.not_a_counter(notes);
     }
+    let began = |at: usize| starts.is_some_and(|starts| starts.began_between(histograms[at - 1].0, histograms[at].0));
     // Before a reset, the layout of the first does not matter.
     let nothing = Arc::new(Histogram {
         schema: second.schema,
         custom_values: second.custom_values.clone(),
         ..Histogram::default()
     });
-    let first = if is_counter && is_reset(second, first) { &nothing } else { first };
+    let first = if is_counter && (began(1) || is_reset(second, first)) { &nothing } else { first };
     let is_custom = uses_custom_buckets(first);
     if uses_custom_buckets(last) != is_custom {
         subject.mixed_schemas(notes);
@@ -304,8 +346,12 @@ fn change_of(
     }
     if is_counter {
         let mut before = first;
-        for (_, histogram) in &histograms[1..] {
-            if is_reset(histogram, before) && change.add(before)? == Bounds::Differed {
+        let overlap = |starts: &Starts| histograms.windows(2).any(|pair| starts.overlap(pair[0].0, pair[1].0));
+        if starts.is_some_and(overlap) {
+            subject.starts_overlap(notes);
+        }
+        for (at, (_, histogram)) in histograms.iter().enumerate().skip(1) {
+            if (began(at) || is_reset(histogram, before)) && change.add(before)? == Bounds::Differed {
                 subject.bounds_reconciled(Operation::Addition, notes);
             }
             before = histogram;
@@ -316,10 +362,11 @@ fn change_of(
     Ok(Some(Histogram { reset_hint: ResetHint::Gauge, ..compact(change.histogram()) }))
 }
 
-/// The newer minus the older; of counters, the newer alone after a reset.
+/// The newer minus the older; of counters, the newer alone after a reset, which `began` tells before the values do.
 fn change_of_two(
     old: &Histogram,
     new: &Arc<Histogram>,
+    began: bool,
     is_counter: bool,
     subject: Subject<'_>,
     notes: &mut Notes,
@@ -331,7 +378,7 @@ fn change_of_two(
         subject.not_a_gauge(notes);
     }
     let mut change = Histogram::clone(new);
-    if !is_counter || !is_reset(new, old) {
+    if !is_counter || !(began || is_reset(new, old)) {
         let Ok(difference) = subtract(new, old) else {
             subject.mixed_schemas(notes);
             return None;

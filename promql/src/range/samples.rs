@@ -8,6 +8,7 @@ use schemas::Points;
 use schemas::histogram::Histogram;
 use schemas::points::{is_sample, is_stale};
 
+use crate::starts::Starts;
 use crate::storage::Windows;
 
 /// Floats in columns, histograms in a list: both by time, without staleness markers.
@@ -16,6 +17,8 @@ pub(super) struct Samples<'a> {
     pub(super) timestamps: Cow<'a, [i64]>,
     pub(super) values: Cow<'a, [f64]>,
     pub(super) histograms: Vec<(i64, Arc<Histogram>)>,
+    /// When their counters began, if that is known of any and matters.
+    pub(super) starts: Option<&'a Starts>,
 }
 
 impl<'a> Samples<'a> {
@@ -25,7 +28,7 @@ impl<'a> Samples<'a> {
         let (timestamps, values) = (&points.timestamps[span.clone()], &points.values[span]);
         // Without a branch a value, so that eight are looked at at once.
         if values.iter().fold(true, |all, &value| all & is_sample(value)) {
-            return Self { timestamps: timestamps.into(), values: values.into(), histograms: Vec::new() };
+            return Self { timestamps: timestamps.into(), values: values.into(), histograms: Vec::new(), starts: None };
         }
         let floats = || timestamps.iter().zip(values).filter(|&(_, &value)| is_sample(value));
         let histograms = points.histograms.range(first, last.saturating_add(1));
@@ -36,6 +39,7 @@ impl<'a> Samples<'a> {
                 .filter(|(_, histogram)| !is_stale(histogram.sum))
                 .map(|(ts, histogram)| (ts, Arc::clone(histogram)))
                 .collect(),
+            starts: None,
         }
     }
 }

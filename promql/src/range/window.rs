@@ -5,12 +5,15 @@ use schemas::rollup::Sampled;
 use super::call::{RangeCall, RangeFunction};
 use super::sliding::before;
 use crate::math::{Kahan, float_of, seconds};
+use crate::starts::Starts;
 
 /// The floats of a window, at least one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Floats<'a> {
     pub(super) timestamps: &'a [i64],
     pub(super) values: &'a [f64],
+    /// When their counters began, if that is known of any and matters.
+    pub(super) starts: Option<&'a Starts>,
     /// Of the window, ms.
     pub(super) end: i64,
     pub(super) range: i64,
@@ -48,7 +51,7 @@ impl Floats<'_> {
             }
             F::FirstOverTime => self.first(),
             F::Idelta | F::Irate => return self.instant(call.function),
-            F::Increase | F::Rate => return self.extrapolated(call.function, lost_in_resets(self.values)),
+            F::Increase | F::Rate => return self.extrapolated(call.function, self.lost_in_resets()),
             F::LastOverTime => self.last(),
             F::MadOverTime => deviation_of_median(self.values),
             F::MaxOverTime => greatest(self.values),
@@ -58,7 +61,7 @@ impl Floats<'_> {
                 slope * call.args.at(0, step) + intercept
             }
             F::QuantileOverTime => quantile_of(call.args.at(0, step), &mut self.values.to_vec()),
-            F::Resets => float_of(resets(self.values)),
+            F::Resets => float_of(self.falls().count()),
             F::StddevOverTime => variance(self.values).sqrt(),
             F::StdvarOverTime => variance(self.values),
             F::SumOverTime => Kahan::of(self.values).total(),
@@ -72,8 +75,39 @@ impl Floats<'_> {
     /// `rate` or `increase`; `lost` is what resets took away.
     #[inline]
     pub(super) fn extrapolated(&self, function: RangeFunction, lost: f64) -> Option<f64> {
-        let (change, factor) = self.change(lost, true)?;
+        let (change, factor) = match self.start_inside() {
+            None => self.change(lost, true)?,
+            Some(start) => {
+                let known =
+                    Known { start, first_ts: self.first_ts(), last_ts: self.last_ts(), count: self.values.len() };
+                (self.last() - self.first() + lost + self.first(), known.extrapolation(self.end))
+            }
+        };
         Some(change * if function.is_per_second() { factor / seconds(self.range) } else { factor })
+    }
+
+    /// When the counter of the first value began, if that was in the window.
+    #[inline]
+    fn start_inside(&self) -> Option<i64> {
+        self.starts?.within(self.end.saturating_sub(self.range), self.first_ts())
+    }
+
+    /// Indexes of the values before which the counter was reset.
+    fn falls(&self) -> impl Iterator<Item = usize> + '_ {
+        (1..self.values.len()).filter(|&at| self.is_reset(at))
+    }
+
+    /// Whether the counter was reset before a value that is not the first.
+    fn is_reset(&self, at: usize) -> bool {
+        let began = |starts: &Starts| starts.began_between(self.timestamps[at - 1], self.timestamps[at]);
+        is_fall(self.values[at - 1], self.values[at]) || self.starts.is_some_and(began)
+    }
+
+    /// What a counter lost in resets: the sum of the values that it fell from.
+    fn lost_in_resets(&self) -> f64 {
+        let mut lost = Kahan::default();
+        self.falls().for_each(|at| lost.add(self.values[at - 1]));
+        lost.total()
     }
 
     /// Last minus first, and by what it is multiplied to stand for the whole window.
@@ -93,7 +127,7 @@ impl Floats<'_> {
     pub(super) fn instant(&self, function: RangeFunction) -> Option<f64> {
         let before = self.values.len().checked_sub(2)?;
         let (old, new) = (self.values[before], self.values[before + 1]);
-        let change = if function.is_counter() && new < old { new } else { new - old };
+        let change = if function.is_counter() && self.is_reset(before + 1) { new } else { new - old };
         let elapsed = seconds(self.timestamps[before + 1] - self.timestamps[before]);
         Some(if function.is_per_second() { change / elapsed } else { change })
     }
@@ -123,19 +157,34 @@ impl Floats<'_> {
     }
 }
 
-/// What a counter lost in resets: the sum of the values that it fell from.
-pub(super) fn lost_in_resets(values: &[f64]) -> f64 {
-    let mut lost = Kahan::default();
-    for pair in values.windows(2) {
-        if pair[1] < pair[0] {
-            lost.add(pair[0]);
-        }
-    }
-    lost.total()
+/// Samples whose last is nearer to the end of the window than so many average distances are taken to go on to that end.
+const EXTRAPOLATION_INTERVALS: f64 = 1.1;
+
+/// Samples of a counter that began inside of their window: it was zero there, so nothing is guessed of what was before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    /// Times, ms.
+    pub(super) start: i64,
+    pub(super) first_ts: i64,
+    pub(super) last_ts: i64,
+    /// Of samples, one at least.
+    pub(super) count: usize,
 }
 
-fn resets(values: &[f64]) -> usize {
-    values.windows(2).filter(|pair| is_fall(pair[0], pair[1])).count()
+impl Known {
+    /// By what the increase since the start is multiplied to stand for what lies up to the end of the window, ms.
+    pub(super) fn extrapolation(self, end: i64) -> f64 {
+        let counted = seconds(self.last_ts.saturating_sub(self.start));
+        let average = match self.count {
+            0 | 1 => 0.0,
+            count => seconds(self.last_ts - self.first_ts) / float_of(count - 1),
+        };
+        let mut to_end = seconds(end.saturating_sub(self.last_ts));
+        if to_end >= average * EXTRAPOLATION_INTERVALS {
+            to_end = average / 2.0;
+        }
+        (counted + to_end) / counted
+    }
 }
 
 fn changes(values: &[f64]) -> usize {

@@ -53,9 +53,13 @@ impl Given {
     }
 
     pub(crate) async fn with_limits(hour: i64, limits: QueryLimits) -> Self {
+        Self::at_time(MIDNIGHT + hour * HOUR_MS, limits).await
+    }
+
+    /// Nothing stored, at a time in ms since 1970.
+    pub(crate) async fn at_time(now_ms: i64, limits: QueryLimits) -> Self {
         let dir = Arc::new(tempfile::tempdir().expect("a directory for temporary files"));
-        let clock = Arc::new(ManualClock::at(MIDNIGHT + hour * HOUR_MS));
-        Self::node("life-1", dir, clock, limits).await
+        Self::node("life-1", dir, Arc::new(ManualClock::at(now_ms)), limits).await
     }
 
     /// Another incarnation, with nothing stored, on the same archive and by the same clock.

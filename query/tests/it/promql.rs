@@ -4,5 +4,6 @@ mod agree;
 mod both;
 mod bounds;
 mod expired;
+mod files;
 mod names;
 mod tiers;

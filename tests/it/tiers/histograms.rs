@@ -29,7 +29,7 @@ enum Sample {
 /// The histogram of a number: integers, fractions and gauges, with layouts that change now and then.
 fn histogram(number: u32) -> Histogram {
     let length = 1 + number / 16 % 4;
-    let unit = if number % 5 == 0 { 0.25 } else { 1.0 };
+    let unit = if number.is_multiple_of(5) { 0.25 } else { 1.0 };
     let counts: Vec<f64> = (0..length).map(|bucket| f64::from(number + bucket) * unit).collect();
     let negative = Buckets { spans: vec![Span { offset: 3, length: 1 }], counts: vec![unit] };
     Histogram {
@@ -39,8 +39,8 @@ fn histogram(number: u32) -> Histogram {
         sum: f64::from(number),
         positive: Buckets { spans: vec![Span { offset: -4, length }], counts },
         negative,
-        reset_hint: if number % 7 == 0 { ResetHint::Gauge } else { ResetHint::Unknown },
-        is_integer: number % 5 != 0,
+        reset_hint: if number.is_multiple_of(7) { ResetHint::Gauge } else { ResetHint::Unknown },
+        is_integer: !number.is_multiple_of(5),
         ..Histogram::default()
     }
 }

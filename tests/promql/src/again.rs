@@ -79,7 +79,7 @@ fn pin(expr: &mut Expr, at: At, about_time: &mut bool) {
             pin(&mut binary.right, at, about_time);
         }
         ExprKind::Unary(_, inner) | ExprKind::Paren(inner) => pin(inner, at, about_time),
-        ExprKind::Number(_) | ExprKind::String(_) => {}
+        ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
     }
 }
 
@@ -99,7 +99,7 @@ pub fn selectors<'a>(expr: &'a Expr, out: &mut Vec<&'a VectorSelector>) {
             selectors(&binary.right, out);
         }
         ExprKind::Unary(_, inner) | ExprKind::Paren(inner) => selectors(inner, out),
-        ExprKind::Number(_) | ExprKind::String(_) => {}
+        ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Bytes(_) => {}
     }
 }
 

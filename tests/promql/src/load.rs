@@ -1,6 +1,6 @@
 //! What `load` commands make: points of series.
 //!
-//! [`Load`] → [`Data::add`] → [`Data::series`]: labels and settled points
+//! [`Load`] → [`Data::add`] → [`Data::series`]: labels and settled points · [`Data::starts`]: when their counters began
 //!
 //! Two things are as in the storage that Prometheus runs the scripts on. Reset hints of histograms are what its chunks
 //! remember: a histogram that continues the one before is known not to be a reset, and of any other counter nothing is
@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use promql::column::Value;
+use promql::starts::Starts;
 use schemas::histogram::{Histogram, ResetHint};
 use schemas::points::histogram_marker;
 use schemas::{Labels, Points};
@@ -44,6 +45,15 @@ impl Data {
             (labels, points.collect())
         });
         Self { series: series.collect(), hints_are_kept: true }
+    }
+
+    /// The same, each sample saying when its counter began: `start` makes that of its time, both ms.
+    #[must_use]
+    pub fn with_starts(mut self, mut start: impl FnMut(i64) -> Option<i64>) -> Self {
+        for point in self.series.values_mut().flatten() {
+            point.1.start_ms = start(*point.0);
+        }
+        self
     }
 
     pub fn add(&mut self, load: &Load) -> Result<()> {
@@ -93,6 +103,15 @@ impl Data {
     /// The same as points of our own.
     pub fn series(&self) -> impl Iterator<Item = (Labels, Points)> {
         self.points().into_iter().map(|(labels, points)| (labels, columns(points)))
+    }
+
+    /// When the counters of samples began, of the series whose samples say so.
+    pub fn starts(&self) -> impl Iterator<Item = (&Labels, Starts)> {
+        let starts = self.series.iter().map(|(labels, points)| {
+            let said = points.iter().filter_map(|(at, point)| Some((*at, point.start_ms?)));
+            (labels, said.collect::<Starts>())
+        });
+        starts.filter(|(_, starts)| !starts.is_empty())
     }
 }
 
@@ -169,6 +188,13 @@ mod tests {
         let series: Vec<(Labels, Points)> = data.series().collect();
         assert_eq!(series[0].1.iter().collect::<Vec<_>>(), [(0, 1.0), (30_000, 2.0), (120_000, 3.0)]);
         assert_eq!(series.len(), 2);
+    }
+
+    #[test]
+    fn starts_are_those_of_their_samples() {
+        let data = data("load 1m\n a@st _ -10s _ -60s\n a 1 2 3 _\n b 1 2 3 4\n");
+        let starts: Vec<(&str, Starts)> = data.starts().map(|(labels, starts)| (labels.metric(), starts)).collect();
+        assert_eq!(starts, [("a", Starts::from_iter([(60_000, 50_000)]))]);
     }
 
     #[test]

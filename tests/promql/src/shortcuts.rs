@@ -43,7 +43,8 @@ impl SeriesSet for Selected<'_> {
                 Some(column) => sink(at, SeriesData::Column(column)),
                 None => sink(at, SeriesData::Points(points)),
             },
-            SeriesData::Column(column) => sink(at, SeriesData::Column(column)),
+            // What moments do not tell.
+            given @ (SeriesData::Started(..) | SeriesData::Column(_)) => sink(at, given),
         })
     }
 }

@@ -52,6 +52,7 @@ fn placed(note: &str, span: Option<Span>, text: &str) -> String {
 pub struct Memory {
     storage: MemoryStorage,
     gives: Gives,
+    options: Options,
 }
 
 /// How points are read.
@@ -65,7 +66,18 @@ pub enum Gives {
 
 impl Memory {
     pub fn new(gives: Gives) -> Self {
-        Self { storage: MemoryStorage::default(), gives }
+        let threads = match gives {
+            Gives::Points => 1,
+            Gives::Shortcuts => 3,
+        };
+        Self { storage: MemoryStorage::default(), gives, options: Options { threads, ..Options::default() } }
+    }
+
+    /// Heeds when counters began.
+    #[must_use]
+    pub fn with_start_timestamps(mut self) -> Self {
+        self.options.start_timestamps = true;
+        self
     }
 
     pub fn gives(&self) -> Gives {
@@ -79,18 +91,20 @@ impl Target for Memory {
         for (labels, points) in data.series() {
             self.storage.append(&labels, &points);
         }
+        for (labels, starts) in data.starts() {
+            *self.storage.starts_mut(labels) = starts;
+        }
         Ok(())
     }
 
     fn ask(&self, text: &str, grid: Grid) -> Result<Answer, String> {
         let expr = parse_expr(text, PARSING).map_err(|error| error.to_string())?;
         let shortcuts = Shortcuts(&self.storage);
-        let (storage, threads): (&dyn Storage, usize) = match self.gives {
-            Gives::Points => (&self.storage, 1),
-            Gives::Shortcuts => (&shortcuts, 3),
+        let storage: &dyn Storage = match self.gives {
+            Gives::Points => &self.storage,
+            Gives::Shortcuts => &shortcuts,
         };
-        let options = Options { threads, ..Options::default() };
-        let given = evaluate(storage, &expr, text, grid, &options, &NeverStop);
+        let given = evaluate(storage, &expr, text, grid, &self.options, &NeverStop);
         let given = given.map_err(|error| error.to_string())?;
         Ok(Answer::new(given.value, &given.notes, text))
     }

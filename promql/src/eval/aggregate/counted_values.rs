@@ -6,13 +6,12 @@ use super::super::EvalError;
 use super::super::context::Context;
 use super::super::grid::Steps;
 use super::super::grouping::Groups;
-use super::super::labels::{is_valid_name, with};
+use super::super::labels::with;
 use super::super::series::{Series, Vector};
 use super::super::stream::Stream;
 use crate::ast::{Expr, Grouping};
 use crate::column::{Column, Value};
 use crate::histogram::describe;
-use crate::quote::quoted;
 
 impl<'q> Context<'q> {
     pub(super) fn count_values(
@@ -22,9 +21,6 @@ impl<'q> Context<'q> {
         grouping: &Grouping,
         steps: Steps,
     ) -> Result<Stream<'q>, EvalError> {
-        if !is_valid_name(label) {
-            return Err(EvalError::Execution(format!("invalid label name {}", quoted(label))));
-        }
         // The value replaces what the label had, so that series fall into groups by the others.
         let (others, shows_value) = match grouping {
             Grouping::By(names) => (Grouping::By(names.iter().filter(|name| *name != label).cloned().collect()), true),

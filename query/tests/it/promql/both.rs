@@ -8,7 +8,6 @@ use promql::eval::{Grid, NeverStop, Options, QueryValue, evaluate};
 use promql::memory::MemoryStorage;
 use promql::{ParseOptions, parse_expr};
 use query::{PromqlAnswer, PromqlRequest};
-use schemas::batch::MetricMetadata;
 use schemas::histogram::Histogram;
 use schemas::points::stale;
 use schemas::time::{HOUR_MS, MINUTE_MS};
@@ -61,16 +60,6 @@ pub(super) fn assert_same(got: &Samples, expected: &Samples, what: impl Fn() -> 
 }
 
 impl Given {
-    /// What a sender says of a metric.
-    pub(super) fn describe(&self, metric: &str, kind: &str) {
-        let mut batch = PointBatch::new();
-        let said = MetricMetadata { kind: Some(kind.to_owned()), ..MetricMetadata::default() };
-        batch.describe(metric, said);
-        let series = batch.add_canonical(labels(&[("__name__", metric), ("of", "another day")]).as_bytes());
-        batch.push(series, MIDNIGHT - 24 * HOUR_MS, 0.0);
-        self.store.append(&batch).expect("appends");
-    }
-
     /// Asks the functions that wild values (the ends of what a double holds) do not make depend on the order of additions,
     /// over windows that rollups, statistics of chunks and points answer.
     pub(crate) async fn promql_agrees_with_the_model(&self, when: &str) {

@@ -170,9 +170,8 @@ async fn native_histograms_equal_the_model_through_all_tiers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn floats_and_native_histograms_of_one_hour_are_answered_together_if_the_metric_is_called_a_histogram() {
+async fn floats_and_native_histograms_of_one_hour_are_answered_together() {
     let mut both = Both::at(4).await;
-    both.given.describe("latency", "histogram");
     let mixed = labels(&[("__name__", "latency")]);
     both.points(&mixed, counter(0, 1, 60_000).take(30));
     both.histograms(&mixed, (60..480).map(|i| (MIDNIGHT + i64::from(i) * 30_000, histogram(i))));

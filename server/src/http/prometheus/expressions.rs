@@ -45,6 +45,7 @@ fn tree(expr: &Expr) -> Value {
     match &expr.kind {
         ExprKind::Number(number) => json!({ "type": "numberLiteral", "val": plain_float(number.value) }),
         ExprKind::String(text) => json!({ "type": "stringLiteral", "val": text }),
+        ExprKind::Bytes(text) => json!({ "type": "stringLiteral", "val": String::from_utf8_lossy(text) }),
         ExprKind::Vector(selector) => vector(selector),
         ExprKind::Matrix(matrix) => matrix_selector(matrix),
         ExprKind::Subquery(of) => subquery(of),

@@ -2,8 +2,11 @@ use schemas::histogram::{Buckets, Span};
 
 use super::*;
 
-fn newest(samples: &[(&[(&str, &str)], i64, Sample)]) -> Vec<Newest> {
-    let entry = |(labels, ts, sample): &(&[(&str, &str)], i64, Sample)| {
+/// Labels, the time in ms, and what was sampled.
+type Given<'a> = (&'a [(&'a str, &'a str)], i64, Sample);
+
+fn newest(samples: &[Given<'_>]) -> Vec<Newest> {
+    let entry = |(labels, ts, sample): &Given<'_>| {
         let labels = Labels::new(labels.iter().copied()).unwrap();
         Newest { labels, ts: *ts, sample: sample.clone() }
     };
@@ -12,7 +15,7 @@ fn newest(samples: &[(&[(&str, &str)], i64, Sample)]) -> Vec<Newest> {
     newest
 }
 
-fn as_text(samples: &[(&[(&str, &str)], i64, Sample)]) -> String {
+fn as_text(samples: &[Given<'_>]) -> String {
     String::from_utf8(text::written(&newest(samples))).unwrap()
 }
 
