@@ -10,6 +10,7 @@ apart behind a function that drops them: Prometheus refuses the query without it
 """
 import argparse
 import concurrent.futures
+import contextlib
 import json
 import pathlib
 import random
@@ -159,6 +160,18 @@ def path_of(question):
     return "/api/v1/query_range?" + urllib.parse.urlencode({"query": query, "start": start, "end": end, "step": step, "nocache": 1})
 
 
+@contextlib.contextmanager
+def stopped(server):
+    """The other server computes nothing meanwhile: both merge files in the background."""
+    if server:
+        server.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        if server:
+            server.process.send_signal(signal.SIGCONT)
+
+
 def asked(server, paths):
     """The median of the milliseconds, and the last answer's series."""
     client = Client(server)
@@ -202,14 +215,17 @@ def query_rows(arguments, ours, peer, day):
     ours.kill(signal.SIGTERM)
     ours.start()
     # The first query after a start: what it takes at its highest, the blocks that stay cached included.
-    growth = peak_growth(ours, path_of(rate_by_region(day)))
+    with stopped(peer):
+        growth = peak_growth(ours, path_of(rate_by_region(day)))
     for name, target, share, make in QUERIES:
         runs = max(5, int(arguments.runs * share))
         paths = [path_of(make(day)) for _ in range(runs)]
-        mine, answer = asked(ours, paths)
+        with stopped(peer):
+            mine, answer = asked(ours, paths)
         memory = f", {growth:.0f} MiB" if "MiB" in target else ""
         if peer:
-            theirs, other = asked(peer, paths)
+            with stopped(ours):
+                theirs, other = asked(peer, paths)
             row(name, f"{mine:.2f} ms{memory}", f"{theirs:.2f} ms", f"{theirs / mine:.1f}", target,
                 f"median of {runs}; {len(answer)} series; {disagreement(answer, other)}")
         else:
