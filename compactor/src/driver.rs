@@ -163,6 +163,8 @@ impl Compactor {
 
     /// Seals every hour that has ended and is not sealed through the newest arrival, without waiting.
     pub async fn seal_now(&self) -> Result<SealReport, CompactorError> {
+        let _retention = self.turns.retention.lock().await;
+        let _archives = self.turns.archives.lock().await;
         self.flush_now().await?;
         let hours = plan::seals_without_waiting(&self.hour_states(), self.now());
         Ok(self.seal_hours(hours, &CancellationToken::new()).await)
@@ -170,6 +172,8 @@ impl Compactor {
 
     /// Archives every sealed hour that some table lacks.
     pub async fn archive_now(&self) -> Result<ArchiveReport, CompactorError> {
+        let _retention = self.turns.retention.lock().await;
+        let _seals = self.turns.seals.lock().await;
         Ok(self.archive_round(&CancellationToken::new()).await)
     }
 

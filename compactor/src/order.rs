@@ -19,6 +19,8 @@
 //!    overlays it; only then raise the threshold. It waits for every hour whose seal has failed or not come yet: without
 //!    its raw points an hour's rollups could never take in what came late ([`last_copies_through`]).
 //! 9. Delta lets go only of hours that the published map calls expired, for each form ([`deletable_through`]).
+//! 10. A round passes over hours that somebody else works on (rule 2). Who asks for a seal or an archive wants all hours,
+//!     and so takes the others' turns beside its own: that of retention first, so that no two such wait for each other.
 
 use schemas::tier_map::{Form, Owner, TierMap};
 use schemas::{Epoch, Hour, Resolution, RetentionClass};

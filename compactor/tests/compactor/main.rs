@@ -4,4 +4,5 @@ extern crate thermocline_compactor as compactor;
 
 mod given;
 mod lost_disk;
+mod on_demand;
 mod several_writers;

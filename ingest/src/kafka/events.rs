@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
@@ -22,8 +22,6 @@ pub(super) enum Event {
     Assigned(TopicPartitionList),
     /// These partitions go to somebody else as soon as we let go.
     Revoked(TopicPartitionList),
-    /// Offsets that were sent to the group are kept there, or not.
-    Committed(KafkaResult<()>),
 }
 
 /// Gathers events. Rebalances come one at a time and are answered before the next, so there are few.
@@ -102,10 +100,6 @@ impl ConsumerContext for Context {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Event::Assigned(partitions),
             _ => Event::Revoked(partitions),
         });
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        self.events.lock().push_back(Event::Committed(result));
     }
 }
 

@@ -5,7 +5,7 @@
 //!      ─▶ every few seconds: log synced ─▶ offsets committed; topics looked for; lag told
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use rdkafka::Message as _;
@@ -38,6 +38,8 @@ pub(super) struct Group {
     shared: Arc<Shared>,
     /// What the group was told last.
     committed: BTreeMap<TopicPartition, i64>,
+    /// What it is being told.
+    telling: Option<Telling>,
     subscribed: BTreeSet<String>,
     /// What is assigned and not begun, and how far it was read already by this member.
     starting: VecDeque<(TopicPartition, Option<i64>)>,
@@ -46,12 +48,20 @@ pub(super) struct Group {
     refresh_due: Instant,
 }
 
+/// A commit that has not ended. librdkafka tries one again that failed, and later ones may overtake it: so there is one at
+/// a time. On a thread of its own, since only who waits for a commit is told how it ended.
+struct Telling {
+    /// Each with the offset that the group is told of.
+    partitions: Vec<(Arc<Partition>, i64)>,
+    ended: mpsc::Receiver<KafkaResult<()>>,
+}
+
 impl Group {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let now = Instant::now();
         let commit_due = now + shared.config.commit_every;
         let (committed, subscribed, starting) = (BTreeMap::new(), BTreeSet::new(), VecDeque::new());
-        Self { shared, committed, subscribed, starting, start_due: now, commit_due, refresh_due: now }
+        Self { shared, committed, telling: None, subscribed, starting, start_due: now, commit_due, refresh_due: now }
     }
 
     /// Polls until the consumer stops, then leaves the group.
@@ -76,7 +86,7 @@ impl Group {
             self.tell_lag();
             if self.commit_due <= Instant::now() {
                 self.commit_due = Instant::now() + self.shared.config.commit_every;
-                self.commit(&self.shared.partitions.all(), CommitMode::Async);
+                self.commit();
             }
         }
         self.leave();
@@ -100,12 +110,6 @@ impl Group {
             match event {
                 Event::Assigned(partitions) => self.assigned(&partitions),
                 Event::Revoked(partitions) => self.revoked(&partitions),
-                Event::Committed(Ok(())) => {}
-                Event::Committed(Err(error)) => {
-                    // Offsets are stored with the points; the group's follow with the next commit.
-                    self.committed.clear();
-                    tracing::debug!(error = %Causes(&error), "the group did not take offsets");
-                }
             }
         }
     }
@@ -327,7 +331,7 @@ impl Group {
         }
         tracing::info!(partitions = left.len(), lost, "revoked");
         if !lost {
-            self.commit(&left, CommitMode::Sync);
+            self.commit_now(&left);
         }
         self.tell_untold();
         for partition in &left {
@@ -339,39 +343,95 @@ impl Group {
         self.shared.parts.metrics.rebalanced("revoked", self.shared.partitions.all().len());
     }
 
-    /// Tells the group what is stored, once it survives a power loss.
-    fn commit(&mut self, partitions: &[Arc<Partition>], mode: CommitMode) {
-        let mut offsets = TopicPartitionList::new();
-        let mut told = Vec::new();
-        let is_ours =
-            |held: &&Arc<Partition>| held.rule.delivery != Delivery::AtMostOnce && !held.progress.is_burying();
-        for partition in partitions.iter().filter(is_ours) {
-            let Some(next) = partition.progress.next() else { continue };
-            if self.committed.get(&partition.of) != Some(&next) {
-                told.push((partition, next));
+    /// Tells the group what is stored, once it survives a power loss, and goes on meanwhile.
+    fn commit(&mut self) {
+        if !self.is_told(Duration::ZERO) {
+            return;
+        }
+        let (partitions, offsets) = self.untold(&self.shared.partitions.all());
+        if partitions.is_empty() {
+            return;
+        }
+        let (end, ended) = mpsc::sync_channel(1);
+        let consumer = Arc::clone(&self.shared.consumer);
+        let commit = move || {
+            // Nobody listens once this member has left.
+            let _ = end.send(consumer.commit(&offsets, CommitMode::Sync));
+        };
+        match std::thread::Builder::new().name("kafka-commit".to_owned()).spawn(commit) {
+            Ok(_) => self.telling = Some(Telling { partitions, ended }),
+            Err(error) => {
+                tracing::warn!(%error, "no thread to tell the group of offsets; tried again");
+                told(&partitions);
             }
         }
-        if told.is_empty() {
+    }
+
+    /// The same of partitions that are let go, and waits until the group knows.
+    fn commit_now(&mut self, partitions: &[Arc<Partition>]) {
+        if !self.is_told(PATIENCE) {
+            tracing::warn!("the brokers do not answer; the group is not told how far its partitions were read");
             return;
         }
-        if let Err(error) = self.shared.parts.sink.sync() {
-            tracing::warn!(%error, "the log cannot be synced; the group's offsets wait");
-            return;
+        let (partitions, offsets) = self.untold(partitions);
+        if !partitions.is_empty() {
+            let result = self.shared.consumer.commit(&offsets, CommitMode::Sync);
+            self.ended(&partitions, result);
         }
-        // The sync took its time: what tells the group by a transaction since then is not to be undone.
-        told.retain(|(partition, next)| {
-            !partition.progress.is_burying()
-                && add_offset(&mut offsets, &partition.of, *next, &self.shared.config.node).is_ok()
-        });
-        if told.is_empty() {
-            return;
+    }
+
+    /// Whether no commit is under way, or ends within `patience`.
+    fn is_told(&mut self, patience: Duration) -> bool {
+        let Some(Telling { partitions, ended }) = self.telling.take() else { return true };
+        match ended.recv_timeout(patience) {
+            Ok(result) => self.ended(&partitions, result),
+            Err(mpsc::RecvTimeoutError::Disconnected) => told(&partitions),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                self.telling = Some(Telling { partitions, ended });
+                return false;
+            }
         }
-        match self.shared.consumer.commit(&offsets, mode) {
-            Ok(()) => self.committed.extend(told.into_iter().map(|(partition, next)| (partition.of.clone(), next))),
-            // A rebalance is under way: the partitions are revoked next, or ours again.
+        true
+    }
+
+    fn ended(&mut self, partitions: &[(Arc<Partition>, i64)], result: KafkaResult<()>) {
+        told(partitions);
+        match result {
+            Ok(()) => {
+                self.committed.extend(partitions.iter().map(|(partition, next)| (partition.of.clone(), *next)));
+            }
+            // Offsets are stored with the points; the group's follow with the next commit. A rebalance is under way: the
+            // partitions are revoked next, or ours again.
             Err(ClientError::ConsumerCommit(code)) => tracing::debug!(%code, "the group did not take offsets"),
             Err(error) => tracing::warn!(error = %Causes(&error), "the group did not take offsets"),
         }
+    }
+
+    /// What the group does not know of some partitions, which count as being told until [`told`].
+    fn untold(&self, partitions: &[Arc<Partition>]) -> (Vec<(Arc<Partition>, i64)>, TopicPartitionList) {
+        let is_ours =
+            |held: &&Arc<Partition>| held.rule.delivery != Delivery::AtMostOnce && !held.progress.is_burying();
+        let is_news = |(held, next): &(Arc<Partition>, i64)| self.committed.get(&held.of) != Some(next);
+        let ours = partitions.iter().filter(is_ours);
+        let mut untold: Vec<_> = ours.filter_map(|held| Some((Arc::clone(held), held.progress.next()?))).collect();
+        untold.retain(is_news);
+        let mut offsets = TopicPartitionList::new();
+        if untold.is_empty() {
+            return (untold, offsets);
+        }
+        if let Err(error) = self.shared.parts.sink.sync() {
+            tracing::warn!(%error, "the log cannot be synced; the group's offsets wait");
+            return (Vec::new(), offsets);
+        }
+        // The sync took its time: what tells the group by a transaction since then is not to be undone.
+        untold.retain(|(partition, next)| {
+            partition.progress.tells(true);
+            let tells = !partition.progress.is_burying()
+                && add_offset(&mut offsets, &partition.of, *next, &self.shared.config.node).is_ok();
+            partition.progress.tells(tells);
+            tells
+        });
+        (untold, offsets)
     }
 
     fn tell_lag(&self) {
@@ -404,7 +464,7 @@ impl Group {
     fn leave(&mut self) {
         let all = self.shared.partitions.all();
         all.iter().for_each(|partition| partition.leave());
-        self.commit(&all, CommitMode::Sync);
+        self.commit_now(&all);
         self.shared.ready.close();
         for partition in &all {
             self.shared.partitions.remove(&partition.of.topic, partition.of.partition);
@@ -425,4 +485,9 @@ impl Group {
         }
         tracing::info!(group = self.shared.config.group, "left the group");
     }
+}
+
+/// No commit tells the group of these any more.
+fn told(partitions: &[(Arc<Partition>, i64)]) {
+    partitions.iter().for_each(|(partition, _)| partition.progress.tells(false));
 }

@@ -59,7 +59,9 @@ pub(super) struct Progress {
     pub(super) waits: Mutex<Option<String>>,
     pub(super) halted: AtomicBool,
     /// A transaction tells the group of an offset that is not [`Progress::next`] yet.
-    pub(super) burying: AtomicBool,
+    burying: AtomicBool,
+    /// A commit tells the group of an offset that may not be [`Progress::next`] any more.
+    telling: AtomicBool,
 }
 
 impl Progress {
@@ -73,6 +75,7 @@ impl Progress {
             waits: Mutex::default(),
             halted: AtomicBool::new(false),
             burying: AtomicBool::new(false),
+            telling: AtomicBool::new(false),
         }
     }
 
@@ -88,8 +91,23 @@ impl Progress {
         }
     }
 
+    // Who tells the group of an offset says so before looking whether the other way of telling is in use: both are seen in one
+    // order, so of the two at least one looks in vain.
+
+    pub(super) fn buries(&self, burying: bool) {
+        self.burying.store(burying, Ordering::SeqCst);
+    }
+
     pub(super) fn is_burying(&self) -> bool {
-        self.burying.load(Ordering::Acquire)
+        self.burying.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn tells(&self, telling: bool) {
+        self.telling.store(telling, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_telling(&self) -> bool {
+        self.telling.load(Ordering::SeqCst)
     }
 
     pub(super) fn ends_at(&self, end: i64) {

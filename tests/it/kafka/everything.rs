@@ -10,15 +10,17 @@ mod acts;
 mod traffic;
 
 use anyhow::{Context as _, ensure};
+use futures::future::OptionFuture;
 use kit::process::{ServerOptions, program};
 use kit::{Kafka, S3, Server, SmallDisk};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use reqwest::Response;
 
 use self::acts::Act;
 use self::traffic::Traffic;
 use super::found::{by_apis, by_duckdb};
-use super::load::{Format, avro_schema};
+use super::load::{Format, Series, avro_schema};
 use super::registry::Registry;
 use crate::api::{Api, HOUR_MS, hour_of, now_ms};
 
@@ -37,16 +39,11 @@ const DISK_MIB: u32 = 1_024;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_produced_is_stored_once_whatever_is_killed() -> anyhow::Result<()> {
     let Some(mut run) = Run::begin(kit::seed()).await? else { return Ok(()) };
-    let acts = acts::plan(&mut run.random, KILLS_MIN);
-    let count = acts.len();
-    for (n, act) in acts.into_iter().enumerate() {
-        eprintln!("{} kills, {} messages: {act:?}", run.kills, run.traffic.sent());
-        let producing = run.traffic.begin(count - n);
-        Box::pin(run.act(act)).await.with_context(|| format!("{act:?}, after {} kills", run.kills))?;
-        run.traffic.end(producing).await?;
+    let result = Box::pin(run.everything()).await;
+    if result.is_err() {
+        run.tell().await;
     }
-    ensure!(run.kills >= KILLS_MIN, "only {} kills", run.kills);
-    Box::pin(run.end()).await
+    result
 }
 
 /// Everything that runs.
@@ -59,6 +56,8 @@ struct Run {
     /// The first member's; `None` where none can be mounted.
     disk: Option<SmallDisk>,
     traffic: Traffic,
+    /// What the first member was sent beside Kafka, and said it has.
+    by_http: Series,
     random: StdRng,
     kills: u32,
 }
@@ -87,19 +86,47 @@ impl Run {
         let mut registry = Registry::start().await?;
         let schema = registry.register("avro-value", avro_schema()).await?;
         let formats = [Format::Json, Format::Influx, Format::RemoteWrite, Format::Avro { schema }];
-        let traffic = Traffic::new(&kafka, &formats, (SERIES, POINTS), hour_of(now_ms()) - HOURS * HOUR_MS)?;
+        let start = hour_of(now_ms()) - HOURS * HOUR_MS;
+        let traffic = Traffic::new(&kafka, &formats, (SERIES, POINTS), start)?;
+        let by_http = Series::new("by_http", 0, 0, start);
         for topic in traffic.topics() {
             kafka.create_topic(topic, PARTITIONS).await?;
         }
         let config = config(&kafka, &s3, &registry, &traffic);
         let (first, disk) = on_small_disk(Server::options().config(format!("node: first\n{config}"))).await?;
         let random = StdRng::seed_from_u64(seed);
-        Ok(Some(Self { kafka, s3, registry, first, second: None, disk, traffic, random, kills: 0 }))
+        Ok(Some(Self { kafka, s3, registry, first, second: None, disk, traffic, by_http, random, kills: 0 }))
     }
 
     fn second_options(&self) -> ServerOptions {
         let config = config(&self.kafka, &self.s3, &self.registry, &self.traffic);
         Server::options().config(format!("node: second\n{config}"))
+    }
+
+    #[expect(clippy::print_stderr, reason = "what a failure is told with")]
+    async fn everything(&mut self) -> anyhow::Result<()> {
+        let acts = acts::plan(&mut self.random, KILLS_MIN);
+        let count = acts.len();
+        for (n, act) in acts.into_iter().enumerate() {
+            eprintln!("{} kills, {} messages: {act:?}", self.kills, self.traffic.sent());
+            let producing = self.traffic.begin(count - n);
+            Box::pin(self.act(act)).await.with_context(|| format!("{act:?}, after {} kills", self.kills))?;
+            self.traffic.end(producing).await?;
+        }
+        ensure!(self.kills >= KILLS_MIN, "only {} kills", self.kills);
+        Box::pin(self.end()).await
+    }
+
+    /// Prints what the members say of themselves.
+    #[expect(clippy::print_stderr, reason = "what a failure is told with")]
+    async fn tell(&self) {
+        for member in [Some(&self.first), self.second.as_ref()].into_iter().flatten() {
+            if member.server.pid().is_some() {
+                let told = member.api().get("/api/v1/kafka", &[]).send().await.map(Response::text);
+                eprintln!("{:?}", OptionFuture::from(told.ok()).await);
+            }
+            eprintln!("{}", member.server.last_lines());
+        }
     }
 
     async fn act(&mut self, act: Act) -> anyhow::Result<()> {
@@ -119,7 +146,7 @@ impl Run {
     }
 
     /// Everything is consumed, archived, and there once.
-    async fn end(mut self) -> anyhow::Result<()> {
+    async fn end(&mut self) -> anyhow::Result<()> {
         if let Some(second) = &mut self.second {
             second.restart().await.context("the second member comes back to archive what it has")?;
         }
@@ -128,12 +155,14 @@ impl Run {
         for member in members.iter().rev() {
             member.api().seal_and_archive().await?;
         }
-        by_duckdb(&self.s3.objects(BUCKET).join("prod"), self.traffic.series()).await?;
-        self.traffic.dead_letters_are_the_poison(&self.kafka).await?;
+        let mut series = self.traffic.series().to_vec();
+        series.extend(Some(self.by_http.clone()).filter(|series| !series.is_empty()));
         let apis: Vec<Api> = members.iter().map(|member| member.api()).collect();
-        by_apis(&apis, self.traffic.series()).await?;
+        by_apis(&apis, &series).await?;
+        by_duckdb(&self.s3.objects(BUCKET).join("prod"), &series).await?;
+        self.traffic.dead_letters_are_the_poison(&self.kafka).await?;
         self.offsets_agree().await?;
-        for mut member in [Some(self.first), self.second].into_iter().flatten() {
+        for member in [Some(&mut self.first), self.second.as_mut()].into_iter().flatten() {
             let status = member.server.terminate().await?;
             ensure!(status.success(), "the last stop was not clean: {status}");
         }

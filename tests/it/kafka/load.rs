@@ -65,13 +65,33 @@ pub(super) struct Slice<'a> {
 impl Series {
     /// `count` series with the same times.
     pub(super) fn many(metric: &'static str, count: i32, points: i32, start: i64) -> Vec<Self> {
-        let one = |number| Self { server_id: format!("srv-{number}"), metric, start, number, points };
-        (0..count).map(one).collect()
+        (0..count).map(|number| Self::new(metric, number, points, start)).collect()
+    }
+
+    /// The `number`th of a load.
+    pub(super) fn new(metric: &'static str, number: i32, points: i32, start: i64) -> Self {
+        Self { server_id: format!("srv-{number}"), metric, start, number, points }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.points == 0
     }
 
     /// The time after its last point.
     pub(super) fn end(&self) -> i64 {
         self.start + i64::from(self.points) * STEP_MS
+    }
+
+    /// The point that follows its last one, in line protocol (ms).
+    pub(super) fn next_line(&self) -> String {
+        let Self { server_id, metric, .. } = self;
+        let (timestamp, value) = self.at(self.points);
+        format!("{metric},server_id={server_id} value={value} {timestamp}\n")
+    }
+
+    /// That point belongs to it from now on.
+    pub(super) fn grow(&mut self) {
+        self.points += 1;
     }
 
     fn at(&self, point: i32) -> (i64, f64) {

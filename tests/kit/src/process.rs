@@ -218,7 +218,8 @@ impl Server {
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
-    fn last_lines(&self) -> String {
+    /// The last lines of that log.
+    pub fn last_lines(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")

@@ -9,7 +9,8 @@ use rand::seq::SliceRandom as _;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{GROUP, Member, PARTITIONS, Run};
-use crate::kafka::found::{wait_for_metric, wait_until};
+use crate::api::refusal_of;
+use crate::kafka::found::{PATIENCE, wait_for_metric, wait_until};
 use crate::kafka::load::Format;
 
 const REGISTRY_DOWN: Duration = Duration::from_secs(20);
@@ -147,14 +148,23 @@ impl Run {
     pub(super) async fn disk_full(&mut self) -> anyhow::Result<()> {
         let Some(disk) = &self.disk else { return Ok(()) };
         let api = self.first.api();
-        disk.fill()?;
-        wait_until(|| async {
-            // Room that a file had taken before may be left to points; a flush needs new one.
-            drop(api.post("/api/v1/admin/flush").send().await?);
-            Ok(!api.get("/-/ready", &[]).send().await?.status().is_success())
-        })
-        .await
-        .context("a full disk is never noticed")?;
+        let deadline = Instant::now() + PATIENCE;
+        // What Kafka has may be stored already, or be the other member's, and jobs may leave room: so there is always a point
+        // more, and a flush that needs a file for it.
+        loop {
+            disk.fill()?;
+            let pushed = api.post("/write?precision=ms").body(self.by_http.next_line()).send().await?;
+            if pushed.status().is_success() {
+                self.by_http.grow();
+            } else {
+                ensure!(refusal_of(pushed).await?.status == 503, "points are refused as if they were wrong");
+                break;
+            }
+            if !api.post("/api/v1/admin/flush").send().await?.status().is_success() {
+                break;
+            }
+            ensure!(Instant::now() < deadline, "a full disk is never noticed");
+        }
         disk.make_room()?;
         let ready = || async { Ok(api.get("/-/ready", &[]).send().await?.status().is_success()) };
         wait_until(ready).await.context("points are not taken again")
