@@ -29,6 +29,7 @@ mod label_functions;
 mod labels;
 mod matching;
 mod newest;
+mod order;
 mod pick;
 mod resets;
 mod scalar;

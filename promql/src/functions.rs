@@ -1,6 +1,9 @@
 //! The functions of PromQL 3: names, types of arguments, and which are experimental.
 
+mod named;
+
 use Arity::{Any, Exact, UpTo};
+pub(crate) use named::named_functions;
 
 use crate::ast::ValueType;
 use crate::ast::ValueType::{Matrix, Scalar, String, Vector};

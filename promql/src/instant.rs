@@ -17,39 +17,21 @@ pub use date::{DatePart, date_part};
 pub use math::{greater, lesser};
 
 use crate::column::{Column, Value};
+use crate::functions::named_functions;
 use crate::histogram::{mean, variance};
 use crate::range::Args;
 
-macro_rules! functions {
-    ($($variant:ident = $name:literal),+ $(,)?) => {
-        /// A function of a sample.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum InstantFunction { $($variant),+ }
-
-        impl InstantFunction {
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// Its name in the language.
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name),+ }
-            }
-
-            /// The function of that name in the language, if it takes samples one by one.
-            pub fn named(name: &str) -> Option<Self> {
-                match name { $($name => Some(Self::$variant),)+ _ => None }
-            }
-        }
-    };
-}
-
-functions! {
-    Abs = "abs", Acos = "acos", Acosh = "acosh", Asin = "asin", Asinh = "asinh", Atan = "atan", Atanh = "atanh",
-    Ceil = "ceil", Clamp = "clamp", ClampMax = "clamp_max", ClampMin = "clamp_min", Cos = "cos", Cosh = "cosh",
-    DayOfMonth = "day_of_month", DayOfWeek = "day_of_week", DayOfYear = "day_of_year", DaysInMonth = "days_in_month",
-    Deg = "deg", Exp = "exp", Floor = "floor", HistogramAvg = "histogram_avg", HistogramCount = "histogram_count",
-    HistogramStddev = "histogram_stddev", HistogramStdvar = "histogram_stdvar", HistogramSum = "histogram_sum",
-    Hour = "hour", Ln = "ln", Log10 = "log10", Log2 = "log2", Minute = "minute", Month = "month", Rad = "rad",
-    Round = "round", Sgn = "sgn", Sin = "sin", Sinh = "sinh", Sqrt = "sqrt", Tan = "tan", Tanh = "tanh", Year = "year",
+named_functions! {
+    /// A function of a sample.
+    InstantFunction {
+        Abs = "abs", Acos = "acos", Acosh = "acosh", Asin = "asin", Asinh = "asinh", Atan = "atan", Atanh = "atanh",
+        Ceil = "ceil", Clamp = "clamp", ClampMax = "clamp_max", ClampMin = "clamp_min", Cos = "cos", Cosh = "cosh",
+        DayOfMonth = "day_of_month", DayOfWeek = "day_of_week", DayOfYear = "day_of_year", DaysInMonth = "days_in_month",
+        Deg = "deg", Exp = "exp", Floor = "floor", HistogramAvg = "histogram_avg", HistogramCount = "histogram_count",
+        HistogramStddev = "histogram_stddev", HistogramStdvar = "histogram_stdvar", HistogramSum = "histogram_sum",
+        Hour = "hour", Ln = "ln", Log10 = "log10", Log2 = "log2", Minute = "minute", Month = "month", Rad = "rad",
+        Round = "round", Sgn = "sgn", Sin = "sin", Sinh = "sinh", Sqrt = "sqrt", Tan = "tan", Tanh = "tanh", Year = "year",
+    }
 }
 
 impl InstantFunction {

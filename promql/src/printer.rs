@@ -214,9 +214,34 @@ fn print_modifiers(out: &mut String, modifiers: &Modifiers, others: impl Fn(&mut
 }
 
 fn print_offset(out: &mut String, modifiers: &Modifiers) {
-    if let Some(offset) = &modifiers.offset {
-        out.push_str(" offset ");
-        print_length(out, offset);
+    let Some(offset) = &modifiers.offset else { return };
+    out.push_str(" offset ");
+    match offset {
+        Length::Computed(expr) if ends_early(expr) => {
+            out.push('(');
+            print_duration_expr(out, expr);
+            out.push(')');
+        }
+        offset => print_length(out, offset),
+    }
+}
+
+/// Whether an offset would end with the first number of its arithmetic: it does, unless two signs stand before it.
+fn ends_early(expr: &DurationExpr) -> bool {
+    let (mut first, mut signs, mut is_arithmetic) = (expr, 0, false);
+    loop {
+        first = match &first.kind {
+            DurationKind::Binary(_, both) => {
+                is_arithmetic = true;
+                &both.0
+            }
+            DurationKind::Negative(inner) => {
+                signs += 1;
+                inner
+            }
+            DurationKind::Number(_) => return is_arithmetic && signs < 2,
+            _ => return false,
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Functions of range vectors: all values of one series from its points.
 //!
 //! points ─ without staleness markers, floats and histograms apart (`samples`) ─▶ windows, by two indexes that only
-//! advance ─▶ floats alone: whole columns (`floats`, `sliding`) · with histograms: window by window (`histograms`) ·
-//! `anchored`, `smoothed`: windows with edges (`edges`) ─▶ a [`Column`]
+//! advance ─▶ floats alone: whole columns (`floats`, `increases`; by `prefixes`, `sliding`) · with histograms: window by
+//! window (`histograms`) · `anchored`, `smoothed`: windows with edges (`edges`) ─▶ a [`Column`]
 //!
 //! Where samples say when their counters began ([`Starts`]), `rate`, `increase`, `irate` and `resets` see more resets,
 //! and a counter that began inside of a window counts from zero there ([`evaluate_started`]).
@@ -11,14 +11,17 @@
 //! (`@`), there is one window and many steps.
 //!
 //! RANGE-1: what [`of_moments`] answers is what [`evaluate`] gives for the same samples.
-//! Numbers are those of Prometheus. Sums over windows that overlap much are built from parts, each compensated, and
-//! never by taking away what left a window. Not here: which points there are (`storage`), and labels (`eval`).
+//! Numbers are those of Prometheus. Sums over windows that overlap are differences of sums kept so exactly that what
+//! left a window leaves no trace (`prefixes`), or are built from parts, each compensated (`sliding`). Not here: which
+//! points there are (`storage`), and labels (`eval`).
 
 mod call;
 mod edges;
 mod floats;
 mod histograms;
+mod increases;
 mod moments;
+mod prefixes;
 mod samples;
 mod sliding;
 #[cfg(test)]

@@ -97,11 +97,16 @@ pub trait Storage: Send + Sync {
 
 /// The series of one selection.
 pub trait SeriesSet: Send + Sync {
-    /// In the order in which they are read cheapest.
+    /// In the order in which they are read cheapest; no two are the same.
     fn labels(&self) -> &[Labels];
 
     /// Reads the series at some positions, each at most once, in any order; those without data may be left out.
     fn read(&self, series: Range<usize>, sink: Sink<'_>) -> Result<(), StorageError>;
+
+    /// How many neighbours are best read together. More are cheaper where each has little to read.
+    fn at_once(&self) -> usize {
+        1
+    }
 
     /// What is to be said of what was read so far: coarser data than asked for, parts that are not kept.
     fn notes(&self) -> Notes {

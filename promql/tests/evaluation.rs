@@ -259,6 +259,29 @@ fn strings_and_ranges_of_range_vectors_are_refused() {
     assert!(matches!(error, EvalError::Invalid(_)));
 }
 
+#[test]
+fn what_changes_no_label_and_leaves_no_series_out_changes_nothing() {
+    let storage = counters(300);
+    let shown_of = |text: &str| shown(&ask(&storage, text, HOUR, &Options::default()).expect("an answer").value);
+    let plain = shown_of("requests_total");
+    for text in [
+        "label_join(requests_total, \"__name__\", \"\", \"__name__\")",
+        "label_replace(requests_total, \"host\", \"$1\", \"host\", \"(.*)\")",
+        "label_replace(requests_total, \"host\", \"other\", \"host\", \"none\")",
+        "topk by (host) (1, requests_total)",
+        "sum by (__name__, host, region) (requests_total)",
+    ] {
+        assert_eq!(shown_of(text), plain, "{text}");
+    }
+}
+
+#[test]
+fn one_series_that_becomes_as_another_is_an_error() {
+    let text = "label_replace(requests_total, \"host\", \"h0007\", \"host\", \"h0000\")";
+    let error = ask(&counters(8), text, HOUR, &Options::default()).expect_err("two series of a host");
+    assert_eq!(error.to_string(), "vector cannot contain metrics with the same labelset");
+}
+
 fn hosts(value: &QueryValue) -> Vec<String> {
     let QueryValue::Vector(samples) = value else { panic!("a vector") };
     samples.iter().map(|(labels, ..)| labels.get("host").expect("a host").to_owned()).collect()

@@ -74,10 +74,9 @@ impl Selection {
         Self { series, addresses, groups }
     }
 
-    /// Takes the labels away, in order, for who needs them by themselves.
-    pub(crate) fn take_labels(&mut self) -> Vec<Labels> {
-        let none = || Labels::from_sorted(std::iter::empty());
-        self.series.iter_mut().map(|info| std::mem::replace(&mut info.labels, none())).collect()
+    /// The labels, in order.
+    pub(crate) fn labels(&self) -> Vec<Labels> {
+        self.series.iter().map(|info| info.labels.clone()).collect()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -2,18 +2,28 @@
 //!
 //! The canonical bytes are the identity of a series: xxh3-128 of them is its hash, and two series are the same
 //! exactly when the bytes are. Layout: for each label `varint name_len, name, varint value_len, value`.
+//!
+//! Label sets are shared, not copied. Who looks at many of them reads them as bytes ([`Labels::raw`]), since texts are checked
+//! to be UTF-8 whenever they are looked at as such.
+
+mod builder;
 
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_128;
 
+pub use self::builder::LabelsBuilder;
 use crate::ids::SeriesHash;
 
 /// The label that holds the metric name.
 pub const METRIC_NAME: &str = "__name__";
 /// The label that will hold the tenant.
 pub const TENANT: &str = "__tenant__";
+
+/// What the labels of most series fit in.
+const FEW_LABELS_BYTES: usize = 256;
 
 /// Why labels cannot name a series.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -28,9 +38,18 @@ pub enum LabelError {
     Damaged(usize),
 }
 
-/// The labels of one series in canonical form, metric name included.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Labels(Box<[u8]>);
+/// The labels of one series in canonical form, metric name included. Clones share the bytes.
+#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Labels(Arc<[u8]>);
+
+/// One label of a label set, as bytes. Ordered by name, then value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RawLabel<'a> {
+    pub name: &'a [u8],
+    pub value: &'a [u8],
+    /// Both in canonical layout.
+    pub canonical: &'a [u8],
+}
 
 impl Labels {
     /// Sorts, drops labels with an empty value (as Prometheus does: absent and empty are the same), and checks.
@@ -39,22 +58,23 @@ impl Labels {
         let mut pairs: Vec<(&str, &str)> = owned.iter().map(|(n, v)| (n.as_ref(), v.as_ref())).collect();
         let mut bytes = Vec::with_capacity(pairs.iter().map(|(n, v)| n.len() + v.len() + 4).sum());
         canonicalize(&mut pairs, &mut bytes)?;
-        Ok(Self(bytes.into_boxed_slice()))
+        Ok(Self(bytes.into()))
     }
 
     /// Takes bytes that [`canonicalize`] wrote, from a store or a batch, and checks them.
     pub fn from_canonical(bytes: &[u8]) -> Result<Self, LabelError> {
-        let mut previous: Option<&str> = None;
-        let mut at = 0;
+        let mut previous: Option<&[u8]> = None;
+        let mut rest = bytes;
         let mut metric = false;
-        while at < bytes.len() {
-            let name = read_text(bytes, &mut at)?;
-            let value = read_text(bytes, &mut at)?;
-            if name.is_empty() || value.is_empty() || previous.is_some_and(|p| p >= name) {
-                return Err(LabelError::Damaged(at));
+        while !rest.is_empty() {
+            let damaged = LabelError::Damaged(bytes.len() - rest.len());
+            let (label, behind) = split_label(rest).ok_or_else(|| damaged.clone())?;
+            let is_text = |text: &[u8]| !text.is_empty() && std::str::from_utf8(text).is_ok();
+            if !is_text(label.name) || !is_text(label.value) || previous.is_some_and(|p| p >= label.name) {
+                return Err(damaged);
             }
-            metric |= name == METRIC_NAME;
-            previous = Some(name);
+            metric |= label.name == METRIC_NAME.as_bytes();
+            (previous, rest) = (Some(label.name), behind);
         }
         if !metric {
             return Err(LabelError::NoMetric);
@@ -63,14 +83,10 @@ impl Labels {
     }
 
     /// Builds from pairs that are already in canonical order: sorted by name, unique, none empty.
-    pub fn from_sorted<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Self {
-        debug_assert!(pairs.clone().map(|(name, _)| name).is_sorted_by(|a, b| a < b), "labels are sorted and unique");
-        let mut bytes = Vec::with_capacity(pairs.clone().map(|(name, value)| name.len() + value.len() + 4).sum());
-        for (name, value) in pairs {
-            write_text(&mut bytes, name.as_bytes());
-            write_text(&mut bytes, value.as_bytes());
-        }
-        Self(bytes.into_boxed_slice())
+    pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut builder = LabelsBuilder::with_capacity(FEW_LABELS_BYTES);
+        builder.extend(pairs);
+        builder.build()
     }
 
     pub fn as_bytes(&self) -> &[u8] {
@@ -83,11 +99,17 @@ impl Labels {
 
     /// Name and value of each label, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        CanonicalIter { bytes: &self.0, at: 0 }
+        iter_canonical(&self.0)
+    }
+
+    /// The same as bytes: cheaper for who compares and copies.
+    pub fn raw(&self) -> impl Iterator<Item = RawLabel<'_>> {
+        RawIter { rest: &self.0 }
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(n, _)| *n == name).map(|(_, v)| v)
+        let label = self.raw().find(|label| label.name == name.as_bytes())?;
+        std::str::from_utf8(label.value).ok()
     }
 
     /// The metric name.
@@ -126,7 +148,8 @@ pub fn hash_canonical(bytes: &[u8]) -> SeriesHash {
 
 /// Iterates over canonical bytes that are known to be whole; stops at the first damage.
 pub fn iter_canonical(bytes: &[u8]) -> impl Iterator<Item = (&str, &str)> {
-    CanonicalIter { bytes, at: 0 }
+    let text = |bytes| std::str::from_utf8(bytes).ok();
+    RawIter { rest: bytes }.map_while(move |label| Some((text(label.name)?, text(label.value)?)))
 }
 
 /// Sorts `pairs` and appends their canonical bytes to `out`. On an error `out` is as it was.
@@ -167,42 +190,46 @@ fn write_text(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(text);
 }
 
-fn read_text<'a>(bytes: &'a [u8], at: &mut usize) -> Result<&'a str, LabelError> {
-    let damaged = LabelError::Damaged(*at);
-    let (mut len, mut shift) = (0_usize, 0_u32);
-    loop {
-        let byte = *bytes.get(*at).ok_or_else(|| damaged.clone())?;
-        *at += 1;
-        if shift > 28 {
-            return Err(damaged);
-        }
-        len |= usize::from(byte & 0x7f) << shift;
-        shift += 7;
+/// The first label, and what is behind it; `None` if there is none, or only a part of it.
+#[inline]
+fn split_label(bytes: &[u8]) -> Option<(RawLabel<'_>, &[u8])> {
+    let (name, behind) = split_text(bytes)?;
+    let (value, behind) = split_text(behind)?;
+    Some((RawLabel { name, value, canonical: &bytes[..bytes.len() - behind.len()] }, behind))
+}
+
+/// The text whose length stands in front.
+#[inline]
+fn split_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&first, behind) = bytes.split_first()?;
+    if first < 0x80 { behind.split_at_checked(usize::from(first)) } else { split_long_text(bytes) }
+}
+
+#[cold]
+fn split_long_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut len = 0_usize;
+    // Five bytes of seven bits hold more than a label may be long.
+    for (at, &byte) in bytes.iter().enumerate().take(5) {
+        len |= usize::from(byte & 0x7f) << (7 * at);
         if byte & 0x80 == 0 {
-            break;
+            return bytes[at + 1..].split_at_checked(len);
         }
     }
-    let end = at.checked_add(len).filter(|end| *end <= bytes.len()).ok_or_else(|| damaged.clone())?;
-    let text = std::str::from_utf8(&bytes[*at..end]).map_err(|_| damaged)?;
-    *at = end;
-    Ok(text)
+    None
 }
 
-struct CanonicalIter<'a> {
-    bytes: &'a [u8],
-    at: usize,
+struct RawIter<'a> {
+    rest: &'a [u8],
 }
 
-impl<'a> Iterator for CanonicalIter<'a> {
-    type Item = (&'a str, &'a str);
+impl<'a> Iterator for RawIter<'a> {
+    type Item = RawLabel<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.at >= self.bytes.len() {
-            return None;
-        }
-        let name = read_text(self.bytes, &mut self.at).ok()?;
-        let value = read_text(self.bytes, &mut self.at).ok()?;
-        Some((name, value))
+        let (label, behind) = split_label(self.rest)?;
+        self.rest = behind;
+        Some(label)
     }
 }
 

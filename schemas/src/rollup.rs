@@ -26,7 +26,7 @@ mod totals;
 
 pub use bucket::{Bucket, BucketMoments, aggregate_by_bucket, bucketize, bucketize_moments, fold_buckets};
 pub use moments::Moments;
-pub use rate::Sampled;
+pub use rate::{Sampled, Spread};
 pub use table_row::{BucketRow, BucketRowError};
 pub use totals::{Aggregate, Totals};
 

@@ -217,7 +217,7 @@ impl std::fmt::Debug for Given {
 #[test]
 fn a_difference_is_seen() {
     let answer = |value: f64| {
-        let labels = Labels::from_sorted([("a", "b")].into_iter());
+        let labels = Labels::from_sorted([("a", "b")]);
         Ok::<_, String>(given(Answer {
             value: QueryValue::Vector(vec![(labels, 1, Value::Float(value))]),
             warnings: Vec::new(),

@@ -8,7 +8,6 @@ use schemas::{Labels, MatchOp};
 use super::EvalError;
 use super::context::Context;
 use super::grid::Steps;
-use super::labels::of_sorted;
 use super::stream::{Fold, Stream};
 use crate::ast::{Expr, ExprKind};
 use crate::column::Column;
@@ -31,16 +30,16 @@ fn labels_of_absent(expr: &Expr) -> Labels {
     let matchers = match &expr.kind {
         ExprKind::Vector(selector) => &selector.matchers,
         ExprKind::Matrix(matrix) => &matrix.selector.matchers,
-        _ => return of_sorted(&[]),
+        _ => return Labels::default(),
     };
     let mut wanted: BTreeMap<&str, Option<&str>> = BTreeMap::new();
     for matcher in matchers.iter().filter(|matcher| matcher.name() != METRIC_NAME) {
         let value = (matcher.op() == MatchOp::Equal).then_some(matcher.value());
         wanted.entry(matcher.name()).and_modify(|wanted| *wanted = None).or_insert(value);
     }
-    let pairs: Vec<(&str, &str)> =
-        wanted.into_iter().filter_map(|(name, value)| value.filter(|v| !v.is_empty()).map(|v| (name, v))).collect();
-    of_sorted(&pairs)
+    Labels::from_sorted(
+        wanted.into_iter().filter_map(|(name, value)| value.filter(|v| !v.is_empty()).map(|v| (name, v))),
+    )
 }
 
 /// At which steps any series has a value.
@@ -50,9 +49,14 @@ struct Present {
 
 impl Fold for Present {
     type Part = Vec<bool>;
+    type Whole = Self::Part;
 
     fn part(&self) -> Self::Part {
         vec![false; self.steps]
+    }
+
+    fn whole(&self) -> Self::Whole {
+        self.part()
     }
 
     fn take(
@@ -67,8 +71,8 @@ impl Fold for Present {
         Ok(())
     }
 
-    fn merge(&self, part: &mut Self::Part, later: Self::Part, _: &mut Notes) -> Result<(), EvalError> {
-        part.iter_mut().zip(later).for_each(|(present, other)| *present |= other);
+    fn merge(&self, whole: &mut Self::Whole, later: Self::Part, _: &mut Notes) -> Result<(), EvalError> {
+        whole.iter_mut().zip(later).for_each(|(present, other)| *present |= other);
         Ok(())
     }
 }

@@ -6,6 +6,8 @@
 mod counted_values;
 mod quantile;
 
+use schemas::Labels;
+
 use super::EvalError;
 use super::context::{Context, label_of, unwrapped};
 use super::grid::Steps;
@@ -75,27 +77,28 @@ impl<'q> Context<'q> {
                 };
                 let totals = stream.fold(&tally)?;
                 let mut notes = Notes::default();
-                let columns = tally.finish(totals, &mut notes);
+                let stream = self.grouped(groups.labels, tally.finish(totals, &mut notes));
                 self.note(notes);
-                self.grouped(groups.labels, columns)
+                stream
             }
         }
     }
 
-    /// The series of groups, those without any value left out.
+    /// The series of groups: of each group that has any value, these, and whether its name is to be removed.
     fn grouped(
         &'q self,
-        labels: Vec<schemas::Labels>,
-        columns: Vec<Option<(Column, bool)>>,
+        mut labels: Vec<Labels>,
+        columns: impl Iterator<Item = (usize, Column, bool)>,
     ) -> Result<Stream<'q>, EvalError> {
-        let mut held = self.budget.hold_nothing();
-        let mut series = Vec::new();
-        for (labels, column) in labels.into_iter().zip(columns) {
-            if let Some((column, drop_name)) = column {
-                held.add(column.samples(), column.bytes())?;
-                series.push(Series { labels, drop_name, column });
-            }
+        let mut series = Vec::with_capacity(labels.len());
+        let (mut samples, mut bytes) = (0, 0);
+        for (group, column, drop_name) in columns.filter(|(_, column, _)| !column.has_nothing()) {
+            samples += column.samples();
+            bytes += column.bytes();
+            series.push(Series { labels: std::mem::take(&mut labels[group]), drop_name, column });
         }
+        let mut held = self.budget.hold_nothing();
+        held.add(samples, bytes)?;
         Ok(Stream::given(self, Vector { series, held }))
     }
 

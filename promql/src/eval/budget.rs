@@ -62,6 +62,9 @@ impl Budget {
 impl Held<'_> {
     /// Holds more; an error where that is too much.
     pub(super) fn add(&mut self, samples: usize, bytes: usize) -> Result<(), EvalError> {
+        if samples == 0 && bytes == 0 {
+            return Ok(());
+        }
         let (samples, bytes) = (u64::try_from(samples).unwrap_or(u64::MAX), u64::try_from(bytes).unwrap_or(u64::MAX));
         self.samples += samples;
         self.bytes += bytes;

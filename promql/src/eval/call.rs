@@ -1,5 +1,7 @@
 //! From an expression to the stream of its series: which node goes where.
 
+use schemas::Labels;
+
 use super::EvalError;
 use super::context::{Context, unwrapped};
 use super::grid::Steps;
@@ -68,7 +70,7 @@ impl<'q> Context<'q> {
             }
             FunctionId::Vector => {
                 let column = self.scalar(&call.args[0], steps)?.column(steps.count);
-                Ok(Stream::single(self, super::labels::none(), column))
+                Ok(Stream::single(self, Labels::default(), column))
             }
             FunctionId::Timestamp => self.timestamp(call, steps),
             FunctionId::StartTimestamp => self.start_timestamp(call, steps),
@@ -161,7 +163,7 @@ impl<'q> Context<'q> {
             for (step, time) in steps.times().enumerate() {
                 column.set_float(step, date_part(part, seconds(time).floor()));
             }
-            return Ok(Stream::single(self, super::labels::none(), column));
+            return Ok(Stream::single(self, Labels::default(), column));
         };
         let args = call.args[1..].iter().map(|arg| Ok(self.scalar(arg, steps)?.into_arg()));
         let args = Args::new(args.collect::<Result<Vec<Arg>, EvalError>>()?);

@@ -2,15 +2,15 @@
 //!
 //! series, held ─ labels without `le` ─▶ histograms: buckets with their bounds, or one native ─▶ each step ─▶ columns
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::HashMap;
 use schemas::Labels;
-use schemas::labels::METRIC_NAME;
+use schemas::labels::{LabelsBuilder, METRIC_NAME};
 
 use super::EvalError;
 use super::context::{Context, string_of, unwrapped};
 use super::grid::Steps;
-use super::labels::{filtered, with};
 use super::scalar::Scalars;
 use super::series::{Series, Vector};
 use super::stream::Stream;
@@ -93,6 +93,7 @@ impl<'q> Context<'q> {
         };
         let histograms = asking.histograms(&input.series);
         let (mut series, mut held) = (Vec::new(), self.budget.hold_nothing());
+        let mut builder = LabelsBuilder::default();
         for one in &asked {
             for histogram in &histograms {
                 self.stop.check()?;
@@ -102,7 +103,7 @@ impl<'q> Context<'q> {
                 }
                 held.add(column.samples(), column.bytes())?;
                 let labels = match one {
-                    Asked::Quantile { label: Some((name, value)), .. } => with(&histogram.labels, name, value),
+                    Asked::Quantile { label: Some((name, value)), .. } => builder.with(&histogram.labels, name, value),
                     _ => histogram.labels.clone(),
                 };
                 series.push(Series { labels, drop_name: true, column });
@@ -144,6 +145,7 @@ impl Asking {
     fn histograms(&mut self, series: &[Series]) -> Vec<Histogram> {
         let mut places: HashMap<Labels, usize> = HashMap::new();
         let mut found: Vec<Histogram> = Vec::new();
+        let mut builder = LabelsBuilder::default();
         let mut place = |labels: Labels, found: &mut Vec<Histogram>| {
             *places.entry(labels).or_insert_with_key(|labels| {
                 found.push(Histogram { labels: labels.clone(), buckets: Vec::new(), native: None });
@@ -161,7 +163,7 @@ impl Asking {
             let bound = one.labels.get(BOUND).unwrap_or_default();
             match bound.parse::<f64>() {
                 Ok(upper) if !upper.is_nan() => {
-                    let place = place(filtered(&one.labels, |name| name != BOUND), &mut found);
+                    let place = place(builder.filtered(&one.labels, |name| name != BOUND.as_bytes()), &mut found);
                     found[place].buckets.push((at, upper));
                 }
                 _ => warnings::bad_bucket(self.metric(&one.labels), bound, self.span, &mut self.notes),

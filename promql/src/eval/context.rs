@@ -9,7 +9,7 @@ use super::budget::Budget;
 use super::grid::Steps;
 use super::resets::counted_selectors;
 use super::series::{Series, remove_names};
-use super::{EvalError, Grid, Options, QueryValue, SeriesValues, Stop, labels};
+use super::{EvalError, Grid, Options, QueryValue, SeriesValues, Stop, labels, order};
 use crate::ast::{Expr, ExprKind, ValueType};
 use crate::notes::Notes;
 use crate::quote::quoted_bytes;
@@ -84,9 +84,8 @@ impl<'q> Context<'q> {
                 Ok(QueryValue::Vector(samples.collect()))
             }
             ValueType::Matrix => {
-                let mut matrix = self.matrix(expr, steps)?;
-                sort_by_labels(&mut matrix);
-                Ok(QueryValue::Matrix(matrix))
+                let matrix = self.matrix(expr, steps)?;
+                Ok(QueryValue::Matrix(in_order(matrix, |one| &one.labels).collect()))
             }
         }
     }
@@ -96,7 +95,7 @@ impl<'q> Context<'q> {
         let series = match expr.value_type() {
             ValueType::Scalar => {
                 let column = self.scalar(expr, steps)?.column(steps.count);
-                vec![Series { labels: labels::none(), drop_name: false, column }]
+                vec![Series { labels: Labels::default(), drop_name: false, column }]
             }
             ValueType::Vector => self.top(self.vector(expr, steps)?.collect()?.series)?,
             other @ (ValueType::String | ValueType::Matrix) => {
@@ -107,9 +106,7 @@ impl<'q> Context<'q> {
         let timestamps: Arc<[i64]> = steps.times().collect();
         let values =
             |one: Series| SeriesValues { labels: one.labels, timestamps: Arc::clone(&timestamps), column: one.column };
-        let mut matrix: Vec<SeriesValues> = series.into_iter().map(values).collect();
-        sort_by_labels(&mut matrix);
-        Ok(QueryValue::Matrix(matrix))
+        Ok(QueryValue::Matrix(in_order(series, |one| &one.labels).map(values).collect()))
     }
 
     /// What is left to do with names at the top.
@@ -144,22 +141,9 @@ pub(super) fn unwrapped(expr: &Expr) -> &Expr {
     }
 }
 
-/// Brings series in Prometheus' order, by keys that compare byte by byte.
-fn sort_by_labels(matrix: &mut [SeriesValues]) {
-    if matrix.is_sorted_by(|a, b| compare(&a.labels, &b.labels).is_le()) {
-        return;
-    }
-    matrix.sort_by_cached_key(|one| {
-        let mut key = Vec::with_capacity(one.labels.as_bytes().len());
-        for text in one.labels.iter().flat_map(|(name, value)| [name, value]) {
-            key.extend_from_slice(text.as_bytes());
-            key.push(0);
-        }
-        key
-    });
-}
-
-/// Prometheus' order of label sets: by name, then value, of each label.
-pub(super) fn compare(a: &Labels, b: &Labels) -> std::cmp::Ordering {
-    a.iter().cmp(b.iter())
+/// Series in Prometheus' order.
+fn in_order<T>(series: Vec<T>, labels: impl Fn(&T) -> &Labels) -> impl Iterator<Item = T> {
+    let order = order::sorted(series.iter().map(labels));
+    let mut unordered: Vec<Option<T>> = series.into_iter().map(Some).collect();
+    order.into_iter().map(move |at| unordered[at].take().expect("each position stands there once"))
 }

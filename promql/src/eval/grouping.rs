@@ -1,11 +1,13 @@
 //! Which group each series of an aggregation falls into, found once, from labels.
+//!
+//! labels of a series ─▶ the wanted ones, as bytes ─hash─▶ a group that has them, or a new one
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 
+use hashbrown::{DefaultHashBuilder, HashTable};
 use schemas::Labels;
-use schemas::labels::{METRIC_NAME, iter_canonical, write_label};
+use schemas::labels::{LabelsBuilder, METRIC_NAME};
 
-use super::labels::of_sorted;
 use crate::ast::Grouping;
 
 /// The groups of some series, in the order in which they are first met.
@@ -19,26 +21,40 @@ pub(super) struct Groups {
 
 impl Groups {
     pub(super) fn new<'a>(series: impl IntoIterator<Item = &'a Labels>, grouping: &Grouping) -> Self {
-        let keeps = |name: &str| match grouping {
-            Grouping::By(names) => names.iter().any(|n| n == name),
-            Grouping::Without(names) => name != METRIC_NAME && names.iter().all(|n| n != name),
-        };
-        let mut places: HashMap<Box<[u8]>, usize> = HashMap::new();
-        let (mut labels, mut key) = (Vec::new(), Vec::new());
-        let mut place = |one: &'a Labels| {
-            key.clear();
-            for (name, value) in one.iter().filter(|(name, _)| keeps(name)) {
-                write_label(&mut key, name.as_bytes(), value.as_bytes());
+        if matches!(grouping, Grouping::By(names) if names.is_empty()) {
+            let of_series: Vec<usize> = series.into_iter().map(|_| 0).collect();
+            let labels = vec![Labels::default(); of_series.len().min(1)];
+            return Self { of_series, labels };
+        }
+        let (mut of_series, mut labels) = (Vec::new(), Vec::<Labels>::new());
+        let (mut places, hasher) = (HashTable::<usize>::new(), DefaultHashBuilder::default());
+        let mut key = LabelsBuilder::default();
+        for one in series {
+            select(one, grouping, &mut key);
+            let is_same = |group: &usize| labels[*group].as_bytes() == key.as_bytes();
+            let hash_of = |group: &usize| hasher.hash_one(labels[*group].as_bytes());
+            let place = places.entry(hasher.hash_one(key.as_bytes()), is_same, hash_of).or_insert(labels.len());
+            let group = *place.get();
+            if group == labels.len() {
+                labels.push(key.build());
             }
-            if let Some(&at) = places.get(key.as_slice()) {
-                return at;
-            }
-            let pairs: Vec<(&str, &str)> = iter_canonical(&key).collect();
-            labels.push(of_sorted(&pairs));
-            places.insert(key.as_slice().into(), labels.len() - 1);
-            labels.len() - 1
-        };
-        let of_series = series.into_iter().map(&mut place).collect();
+            of_series.push(group);
+        }
         Self { of_series, labels }
+    }
+}
+
+/// The labels that tell which group a series is of.
+fn select(labels: &Labels, grouping: &Grouping, key: &mut LabelsBuilder) {
+    let is_any = |names: &[String], name: &[u8]| names.iter().any(|one| one.as_bytes() == name);
+    key.clear();
+    match grouping {
+        Grouping::By(names) => {
+            labels.raw().filter(|label| is_any(names, label.name)).take(names.len()).for_each(|label| key.copy(label));
+        }
+        Grouping::Without(names) => {
+            let keeps = |name| name != METRIC_NAME.as_bytes() && !is_any(names, name);
+            labels.raw().filter(|label| keeps(label.name)).for_each(|label| key.copy(label));
+        }
     }
 }

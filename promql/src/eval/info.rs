@@ -2,15 +2,16 @@
 //!
 //! base series ─ job and instance ─▶ info series, newest at each step ─▶ base series with their labels, per run of steps
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::labels::METRIC_NAME;
+use hashbrown::HashMap;
+use schemas::labels::{LabelsBuilder, METRIC_NAME};
 use schemas::{LabelMatcher, Labels, MatchOp};
 
 use super::EvalError;
 use super::context::{Context, unwrapped};
 use super::grid::Steps;
-use super::labels::{filtered, printed, with};
+use super::labels::printed;
 use super::newest::Kinds;
 use super::series::{Series, Vector, same_labels};
 use super::stream::Stream;
@@ -187,7 +188,7 @@ fn one_label(name: &str, values: &BTreeSet<&str>) -> Result<Vec<LabelMatcher>, E
 }
 
 fn signature(labels: &Labels) -> Labels {
-    filtered(labels, |name| IDENTIFYING.contains(&name))
+    LabelsBuilder::default().filtered(labels, |name| IDENTIFYING.iter().any(|one| one.as_bytes() == name))
 }
 
 /// Info series by what they identify, then by their metric.
@@ -303,6 +304,7 @@ impl<'a> InfoJoin<'a> {
                 found.insert(name, value);
             }
         }
-        Ok(found.into_iter().fold(base.clone(), |labels, (name, value)| with(&labels, name, value)))
+        let mut builder = LabelsBuilder::default();
+        Ok(found.into_iter().fold(base.clone(), |labels, (name, value)| builder.with(&labels, name, value)))
     }
 }

@@ -1,12 +1,12 @@
 //! `label_replace` and `label_join`: they look at labels alone, so values go on as they come.
 
 use schemas::Labels;
-use schemas::labels::METRIC_NAME;
+use schemas::labels::{LabelsBuilder, METRIC_NAME};
 
 use super::EvalError;
 use super::context::{Context, label_of, string_of};
 use super::grid::Steps;
-use super::labels::{with, without_metadata};
+use super::labels::without_metadata;
 use super::series::{Vector, all_differ, merge_same};
 use super::stream::Stream;
 use crate::ast::Call;
@@ -19,12 +19,9 @@ impl<'q> Context<'q> {
             .map_err(|_| EvalError::Execution(format!("invalid regular expression in label_replace(): {pattern}")))?;
         let target = label_of(&call.args[1], |name| invalid("destination", "label_replace", name))?;
         let stream = self.vector(&call.args[0], steps)?;
-        self.relabelled(stream, target, |labels| {
-            let value = labels.get(source).unwrap_or_default();
-            let captures = regex.captures(value)?;
-            let mut text = String::new();
-            captures.expand(replacement, &mut text);
-            Some(text)
+        self.relabelled(stream, target, |labels, text| {
+            let captures = regex.captures(labels.get(source).unwrap_or_default());
+            captures.map(|captures| captures.expand(replacement, text)).is_some()
         })
     }
 
@@ -34,31 +31,42 @@ impl<'q> Context<'q> {
         let sources = sources.collect::<Result<Vec<&str>, EvalError>>()?;
         let target = label_of(&call.args[1], |name| invalid("destination", "label_join", name))?;
         let stream = self.vector(&call.args[0], steps)?;
-        self.relabelled(stream, target, |labels| {
-            let values: Vec<&str> = sources.iter().map(|source| labels.get(source).unwrap_or_default()).collect();
-            Some(values.join(separator))
+        self.relabelled(stream, target, |labels, text| {
+            for (nth, source) in sources.iter().enumerate() {
+                text.push_str(if nth > 0 { separator } else { "" });
+                text.push_str(labels.get(source).unwrap_or_default());
+            }
+            true
         })
     }
 
-    /// Gives `target` the value that `value` makes of the labels, where it makes one.
+    /// Gives `target` the value that `write` writes of the labels, where it does.
     fn relabelled(
         &'q self,
         mut stream: Stream<'q>,
         target: &str,
-        value: impl Fn(&Labels) -> Option<String>,
+        write: impl Fn(&Labels, &mut String) -> bool,
     ) -> Result<Stream<'q>, EvalError> {
         let mut drop_name = stream.drop_name().to_vec();
-        let mut labels = Vec::with_capacity(drop_name.len());
-        for (one, drop_name) in stream.labels().iter().zip(&mut drop_name) {
-            match value(one) {
-                Some(value) => {
-                    labels.push(with(one, target, &value));
-                    // A name that was given on purpose stays.
-                    *drop_name &= target != METRIC_NAME;
-                }
-                None => labels.push(one.clone()),
+        let (mut builder, mut value, mut changed) = (LabelsBuilder::default(), String::new(), Vec::new());
+        for (at, one) in stream.labels().enumerate() {
+            value.clear();
+            if !write(one, &mut value) {
+                continue;
+            }
+            // A name that was given on purpose stays.
+            drop_name[at] &= target != METRIC_NAME;
+            if one.get(target).unwrap_or_default() != value {
+                changed.push((at, builder.with(one, target, &value)));
             }
         }
+        if changed.is_empty() && stream.has_labels_of_storage() {
+            // No two were the same before.
+            stream.set_drop_name(drop_name);
+            return Ok(stream);
+        }
+        let mut labels: Vec<Labels> = stream.labels().cloned().collect();
+        changed.into_iter().for_each(|(at, now)| labels[at] = now);
         stream.relabel(labels, drop_name);
         self.one_series_a_label_set(stream)
     }
@@ -66,10 +74,12 @@ impl<'q> Context<'q> {
     /// Removes the names: from the answer, or if that is not delayed, at once.
     pub(super) fn without_names(&'q self, mut stream: Stream<'q>) -> Result<Stream<'q>, EvalError> {
         if self.options.delayed_name_removal {
-            stream.mark_names();
+            let drop_name = vec![true; stream.len()];
+            stream.set_drop_name(drop_name);
             return Ok(stream);
         }
-        let labels: Vec<Labels> = stream.labels().iter().map(without_metadata).collect();
+        let mut builder = LabelsBuilder::default();
+        let labels: Vec<Labels> = stream.labels().map(|one| without_metadata(one, &mut builder)).collect();
         let drop_name = vec![true; labels.len()];
         stream.relabel(labels, drop_name);
         self.one_series_a_label_set(stream)
@@ -77,7 +87,7 @@ impl<'q> Context<'q> {
 
     /// Series that have the same labels now become one.
     pub(super) fn one_series_a_label_set(&'q self, stream: Stream<'q>) -> Result<Stream<'q>, EvalError> {
-        if all_differ(stream.labels().iter()) {
+        if all_differ(stream.labels()) {
             return Ok(stream);
         }
         let Vector { series, held } = stream.collect()?;

@@ -1,7 +1,7 @@
 //! Label sets made from others.
 
 use schemas::Labels;
-use schemas::labels::METRIC_NAME;
+use schemas::labels::{LabelsBuilder, METRIC_NAME};
 
 use crate::quote::quoted;
 
@@ -10,38 +10,13 @@ const TYPE: &str = "__type__";
 const UNIT: &str = "__unit__";
 
 /// Whether a label says what the metric is: name, type, unit.
-pub(super) fn is_metadata(name: &str) -> bool {
-    matches!(name, METRIC_NAME | TYPE | UNIT)
-}
-
-/// The label set of pairs in canonical order.
-pub(super) fn of_sorted(pairs: &[(&str, &str)]) -> Labels {
-    Labels::from_sorted(pairs.iter().copied())
-}
-
-pub(super) fn none() -> Labels {
-    of_sorted(&[])
-}
-
-/// The labels whose names pass.
-pub(super) fn filtered(labels: &Labels, keep: impl Fn(&str) -> bool) -> Labels {
-    let pairs: Vec<(&str, &str)> = labels.iter().filter(|(name, _)| keep(name)).collect();
-    of_sorted(&pairs)
+pub(super) fn is_metadata(name: &[u8]) -> bool {
+    [METRIC_NAME, TYPE, UNIT].iter().any(|metadata| metadata.as_bytes() == name)
 }
 
 /// Without name, type and unit.
-pub(super) fn without_metadata(labels: &Labels) -> Labels {
-    filtered(labels, |name| !is_metadata(name))
-}
-
-/// With one label more, or another value of it; an empty value takes it away.
-pub(super) fn with(labels: &Labels, name: &str, value: &str) -> Labels {
-    let mut pairs: Vec<(&str, &str)> = labels.iter().filter(|(n, _)| *n != name).collect();
-    if !value.is_empty() {
-        let at = pairs.partition_point(|(n, _)| *n < name);
-        pairs.insert(at, (name, value));
-    }
-    of_sorted(&pairs)
+pub(super) fn without_metadata(labels: &Labels, builder: &mut LabelsBuilder) -> Labels {
+    builder.filtered(labels, |name| !is_metadata(name))
 }
 
 /// Whether Prometheus takes it as the name of a label: UTF-8, not empty.

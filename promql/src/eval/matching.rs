@@ -4,9 +4,12 @@
 //!
 //! Nouns: of two sides, *many* may have several series a match group (`group_left`, `group_right`), *one* may have one at a step.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use schemas::Labels;
+use schemas::labels::LabelsBuilder;
 
 use super::EvalError;
 use super::binary::{Operator, changes_meaning, one_if};
@@ -14,7 +17,7 @@ use super::budget::Held;
 use super::context::Context;
 use super::grid::Steps;
 use super::grouping::Groups;
-use super::labels::{filtered, is_metadata, printed, with};
+use super::labels::{is_metadata, printed};
 use super::series::{Series, Vector, all_differ, merge_columns, same_labels};
 use super::stream::Stream;
 use crate::ast::{Binary, Expr, Fill, Group, Grouping, MatchLabels, Matching, ValueType};
@@ -97,6 +100,7 @@ impl<'q> Context<'q> {
                 held: self.budget.hold_nothing(),
                 apart: steps.count == 1 && self.options.delayed_name_removal,
             },
+            builder: LabelsBuilder::default(),
             said: BTreeMap::new(),
         };
         for (group, members) in members.iter().enumerate() {
@@ -140,6 +144,7 @@ struct Join<'a, 'q> {
     /// For each step, whether anything can match at all; found when first needed.
     active: Option<Vec<bool>>,
     results: Results<'q>,
+    builder: LabelsBuilder,
     /// For each step, what the last values to meet there gave to say, and which they were.
     said: BTreeMap<usize, (Place, Notes)>,
 }
@@ -214,8 +219,7 @@ impl Join<'_, '_> {
         if out.has_nothing() {
             return Ok(());
         }
-        let place = self.results.place(group, labels, self.steps, self.operator.returns_bool)?;
-        merge_columns(&mut self.results.series[place].column, &out)
+        self.results.add(group, labels, out, self.operator.returns_bool).map(drop)
     }
 
     fn step_by_step(&mut self, group: usize, labels: &Labels, members: &Members) -> Result<(), EvalError> {
@@ -262,7 +266,8 @@ impl Join<'_, '_> {
                     Place::Filled => meetings.labels.clone(),
                 };
                 let result = self.result_labels(&of(many_place, self.many), &of(one_place, self.one));
-                let place = self.results.place(meetings.group, result, self.steps, self.operator.returns_bool)?;
+                let column = Column::empty(self.steps);
+                let place = self.results.add(meetings.group, result, column, self.operator.returns_bool)?;
                 meetings.places.insert((many_place, one_place), place);
                 place
             }
@@ -302,21 +307,22 @@ impl Join<'_, '_> {
         }
     }
 
-    fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
+    fn result_labels(&mut self, many: &Labels, one: &Labels) -> Labels {
         let drops_name = changes_meaning(self.operator.op)
             || self.operator.returns_bool && !self.context.options.delayed_name_removal;
-        let keeps = |name: &str| {
-            let matched = self.matching.labels.names().iter().any(|n| n == name);
-            let kept = match (&self.matching.group, &self.matching.labels) {
+        let matching = self.matching;
+        let keeps = |name: &[u8]| {
+            let matched = matching.labels.names().iter().any(|n| n.as_bytes() == name);
+            let kept = match (&matching.group, &matching.labels) {
                 (Some(_), _) => true,
                 (None, MatchLabels::On(_)) => matched,
                 (None, MatchLabels::Ignoring(_)) => !matched,
             };
             kept && !(drops_name && is_metadata(name))
         };
-        let mut labels = filtered(many, keeps);
-        for name in self.matching.group.iter().flat_map(Group::include) {
-            labels = with(&labels, name, one.get(name).unwrap_or_default());
+        let mut labels = self.builder.filtered(many, keeps);
+        for name in matching.group.iter().flat_map(Group::include) {
+            labels = self.builder.with(&labels, name, one.get(name).unwrap_or_default());
         }
         labels
     }
@@ -366,14 +372,18 @@ struct Results<'q> {
 }
 
 impl Results<'_> {
-    fn place(&mut self, group: usize, labels: Labels, steps: usize, drop_name: bool) -> Result<usize, EvalError> {
-        let key = (if self.apart { group } else { 0 }, labels);
-        if let Some(place) = self.places.get(&key) {
-            return Ok(*place);
+    /// Adds the values of a result; the place of its series.
+    fn add(&mut self, group: usize, labels: Labels, column: Column, drop_name: bool) -> Result<usize, EvalError> {
+        match self.places.entry((if self.apart { group } else { 0 }, labels)) {
+            Entry::Occupied(place) => {
+                merge_columns(&mut self.series[*place.get()].column, &column)?;
+                Ok(*place.get())
+            }
+            Entry::Vacant(place) => {
+                self.held.add(column.len(), column.len() * size_of::<f64>())?;
+                self.series.push(Series { labels: place.key().1.clone(), drop_name, column });
+                Ok(*place.insert(self.series.len() - 1))
+            }
         }
-        self.held.add(steps, steps * size_of::<f64>())?;
-        self.series.push(Series { labels: key.1.clone(), drop_name, column: Column::empty(steps) });
-        self.places.insert(key, self.series.len() - 1);
-        Ok(self.series.len() - 1)
     }
 }

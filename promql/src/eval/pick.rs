@@ -3,8 +3,9 @@
 //! topk and bottomk keep one heap a group and step, filled as series come by; what no heap holds any more is forgotten.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use schemas::Labels;
 use xxhash_rust::xxh64::xxh64;
 
@@ -50,7 +51,7 @@ impl<'q> Context<'q> {
         if most >= INTEGER_MAX {
             return Err(EvalError::Execution(format!("Scalar value {} overflows int64", go_value(most))));
         }
-        let series = stream.labels().len();
+        let series = stream.len();
         let limits: Vec<usize> = (0..steps.count).map(|step| limit_of(k.at(step), series)).collect();
         if aggregate.op == Aggregator::LimitK {
             let vector = stream.collect()?;
@@ -64,32 +65,32 @@ impl<'q> Context<'q> {
             span,
             budget: &self.budget,
         };
-        let picked = stream.fold(&picking)?;
-        self.picked(&stream, picked, steps, picking.lowest)
+        let groups = stream.fold(&picking)?;
+        self.picked(&stream, &picking, groups, steps)
     }
 
     /// The series that any heap holds; of one step, in the order of their values.
     fn picked(
         &'q self,
         stream: &Stream<'q>,
-        (mut heaps, mut held): (HashMap<usize, Heaps>, Held<'q>),
+        picking: &Picking<'_, 'q>,
+        (groups, mut held): (HashMap<usize, Picked>, Held<'q>),
         steps: Steps,
-        lowest: bool,
     ) -> Result<Stream<'q>, EvalError> {
-        let mut places: Vec<Option<usize>> = vec![None; stream.labels().len()];
+        let mut places: Vec<Option<usize>> = vec![None; stream.len()];
         let mut series: Vec<Series> = Vec::new();
-        let mut groups: Vec<usize> = heaps.keys().copied().collect();
-        groups.sort_unstable();
-        for heaps in groups.iter().filter_map(|group| heaps.remove(group)) {
-            for (step, mut heap) in heaps.into_iter().enumerate() {
-                heap.sort_by(|a, b| a.order(b, lowest));
-                for entry in heap {
+        let mut groups: Vec<(usize, Picked)> = groups.into_iter().collect();
+        groups.sort_unstable_by_key(|(group, _)| *group);
+        for (_, mut picked) in groups {
+            for (step, heap) in picking.heaps(&mut picked).iter_mut().enumerate() {
+                heap.sort_by(|a, b| a.order(b, picking.lowest));
+                for entry in heap.iter() {
                     let place = match places[entry.series] {
                         Some(place) => place,
                         None => {
                             held.add(steps.count, steps.count * size_of::<f64>())?;
                             series.push(Series {
-                                labels: stream.labels()[entry.series].clone(),
+                                labels: stream.labels_of(entry.series).clone(),
                                 drop_name: stream.drop_name()[entry.series],
                                 column: Column::empty(steps.count),
                             });
@@ -106,8 +107,7 @@ impl<'q> Context<'q> {
 
 /// The first so many series with a value, of each group at each step.
 fn first_of<'q>(mut vector: Vector<'q>, aggregate: &Aggregate, limits: &[usize]) -> Vector<'q> {
-    let labels: Vec<Labels> = vector.series.iter().map(|one| one.labels.clone()).collect();
-    let groups = Groups::new(&labels, &aggregate.grouping);
+    let groups = Groups::new(vector.series.iter().map(|one| &one.labels), &aggregate.grouping);
     let mut taken = vec![vec![0_usize; limits.len()]; groups.labels.len()];
     for (one, group) in vector.series.iter_mut().zip(&groups.of_series) {
         for (step, taken) in taken[*group].iter_mut().enumerate() {
@@ -180,6 +180,16 @@ impl Candidate {
     }
 }
 
+/// What a group has come to.
+enum Picked {
+    /// Its only series so far, of which most groups are that there are many of.
+    One {
+        series: usize,
+        column: Column,
+    },
+    Several(Heaps),
+}
+
 /// A heap a step: what goes first is in front.
 type Heaps = Vec<Vec<Candidate>>;
 
@@ -193,6 +203,30 @@ struct Picking<'a, 'q> {
 }
 
 impl Picking<'_, '_> {
+    /// The heaps of a group, made if there are none yet.
+    fn heaps<'p>(&self, picked: &'p mut Picked) -> &'p mut Heaps {
+        if let Picked::One { series, column } = picked {
+            let mut heaps = vec![Vec::new(); self.limits.len()];
+            self.offer_all(&mut heaps, *series, column);
+            *picked = Picked::Several(heaps);
+        }
+        match picked {
+            Picked::Several(heaps) => heaps,
+            Picked::One { .. } => unreachable!("became several above"),
+        }
+    }
+
+    /// Offers the floats of a series; how many are held more than before.
+    fn offer_all(&self, heaps: &mut Heaps, series: usize, column: &Column) -> usize {
+        let mut more = 0;
+        for (step, heap) in heaps.iter_mut().enumerate() {
+            if let Some(value) = column.float(step) {
+                more += usize::from(self.offer(heap, self.limits[step], Candidate { value, series }));
+            }
+        }
+        more
+    }
+
     fn offer(&self, heap: &mut Vec<Candidate>, limit: usize, entry: Candidate) -> bool {
         if heap.len() < limit {
             heap.push(entry);
@@ -241,16 +275,21 @@ impl Picking<'_, '_> {
 }
 
 impl<'q> Fold for Picking<'_, 'q> {
-    /// Heaps of the groups that were met.
-    type Part = (HashMap<usize, Heaps>, Held<'q>);
+    /// Of the groups that were met.
+    type Part = (HashMap<usize, Picked>, Held<'q>);
+    type Whole = Self::Part;
 
     fn part(&self) -> Self::Part {
         (HashMap::new(), self.budget.hold_nothing())
     }
 
+    fn whole(&self) -> Self::Whole {
+        self.part()
+    }
+
     fn take(
         &self,
-        (heaps, held): &mut Self::Part,
+        (groups, held): &mut Self::Part,
         series: usize,
         _: &Labels,
         column: &mut Column,
@@ -258,31 +297,42 @@ impl<'q> Fold for Picking<'_, 'q> {
     ) -> Result<(), EvalError> {
         if column.has_histograms() {
             warnings::histogram_ignored(if self.lowest { "bottomk" } else { "topk" }, self.span, notes);
+            column.drop_histograms();
         }
-        let heaps = heaps.entry(self.groups[series]).or_insert_with(|| vec![Vec::new(); self.limits.len()]);
-        let mut more = 0;
-        for (step, heap) in heaps.iter_mut().enumerate() {
-            if let Some(value) = column.float(step) {
-                more += usize::from(self.offer(heap, self.limits[step], Candidate { value, series }));
+        let more = match groups.entry(self.groups[series]) {
+            Entry::Vacant(place) => {
+                let column = std::mem::take(column);
+                let samples = column.samples();
+                place.insert(Picked::One { series, column });
+                samples
             }
-        }
+            Entry::Occupied(place) => self.offer_all(self.heaps(place.into_mut()), series, column),
+        };
         held.add(more, more * size_of::<Candidate>())
     }
 
-    fn merge(&self, part: &mut Self::Part, later: Self::Part, _: &mut Notes) -> Result<(), EvalError> {
+    fn merge(&self, whole: &mut Self::Whole, later: Self::Part, _: &mut Notes) -> Result<(), EvalError> {
         for (group, from) in later.0 {
-            let Some(into) = part.0.get_mut(&group) else {
-                part.0.insert(group, from);
+            let Some(into) = whole.0.get_mut(&group) else {
+                whole.0.insert(group, from);
                 continue;
             };
-            for (step, mut later) in from.into_iter().enumerate() {
-                later.sort_by_key(|entry| entry.series);
-                for entry in later {
-                    self.offer(&mut into[step], self.limits[step], entry);
+            let into = self.heaps(into);
+            match from {
+                Picked::One { series, column } => {
+                    self.offer_all(into, series, &column);
+                }
+                Picked::Several(heaps) => {
+                    for (step, mut later) in heaps.into_iter().enumerate() {
+                        later.sort_by_key(|entry| entry.series);
+                        for entry in later {
+                            self.offer(&mut into[step], self.limits[step], entry);
+                        }
+                    }
                 }
             }
         }
-        part.1.join(later.1);
+        whole.1.join(later.1);
         Ok(())
     }
 }

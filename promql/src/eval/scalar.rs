@@ -136,9 +136,14 @@ struct Single {
 
 impl Fold for Single {
     type Part = Vec<(bool, Option<f64>)>;
+    type Whole = Self::Part;
 
     fn part(&self) -> Self::Part {
         vec![(false, None); self.steps]
+    }
+
+    fn whole(&self) -> Self::Whole {
+        self.part()
     }
 
     fn take(
@@ -157,8 +162,8 @@ impl Fold for Single {
         Ok(())
     }
 
-    fn merge(&self, part: &mut Self::Part, later: Self::Part, _: &mut Notes) -> Result<(), EvalError> {
-        for (single, other) in part.iter_mut().zip(later) {
+    fn merge(&self, whole: &mut Self::Whole, later: Self::Part, _: &mut Notes) -> Result<(), EvalError> {
+        for (single, other) in whole.iter_mut().zip(later) {
             *single = match (*single, other) {
                 (one, (false, _)) | ((false, _), one) => one,
                 ((true, _), (true, _)) => (true, None),

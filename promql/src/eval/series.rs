@@ -1,8 +1,8 @@
 //! Series that are held: labels, values, and what is still to happen to the name.
 
-use std::collections::{HashMap, HashSet};
-
+use hashbrown::{HashMap, HashSet};
 use schemas::Labels;
+use schemas::labels::LabelsBuilder;
 
 use super::EvalError;
 use super::budget::Held;
@@ -32,8 +32,9 @@ pub(super) fn same_labels() -> EvalError {
 
 /// Removes the names that were to be removed, and puts series together that are the same without.
 pub(super) fn remove_names(mut series: Vec<Series>) -> Result<Vec<Series>, EvalError> {
+    let mut builder = LabelsBuilder::default();
     for one in series.iter_mut().filter(|one| one.drop_name) {
-        one.labels = without_metadata(&one.labels);
+        one.labels = without_metadata(&one.labels, &mut builder);
     }
     merge_same(series)
 }
@@ -58,6 +59,9 @@ pub(super) fn merge_same(series: Vec<Series>) -> Result<Vec<Series>, EvalError> 
 
 /// Whether no two label sets are the same.
 pub(super) fn all_differ<'a>(labels: impl ExactSizeIterator<Item = &'a Labels>) -> bool {
+    if labels.len() < 2 {
+        return true;
+    }
     let mut seen = HashSet::with_capacity(labels.len());
     labels.into_iter().all(|one| seen.insert(one.as_bytes()))
 }

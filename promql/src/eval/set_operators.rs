@@ -63,7 +63,7 @@ fn mask(series: &mut [Series], groups: &[usize], present: &[Option<Vec<bool>>], 
 
 /// One series for each label set: what both sides have under the same labels is never at the same step.
 fn joined(left: Vec<Series>, right: impl Iterator<Item = Series>) -> Vec<Series> {
-    let mut places = std::collections::HashMap::new();
+    let mut places = hashbrown::HashMap::new();
     for (at, one) in left.iter().enumerate() {
         places.insert(one.labels.clone(), at);
     }

@@ -3,8 +3,9 @@
 use std::cmp::Ordering;
 
 use super::EvalError;
-use super::context::{Context, compare, string_of};
+use super::context::{Context, string_of};
 use super::grid::Steps;
+use super::order::compare;
 use super::series::Series;
 use super::stream::Stream;
 use super::warnings;

@@ -1,8 +1,9 @@
 //! Series on their way: labels known, values read a block at a time, each series through all its stages, into one fold.
 //!
-//! source (a selection, or columns that are held) ─▶ stages, per series ─▶ fold, per block ─▶ blocks put together in order
+//! source (a selection, or series that are held) ─▶ stages, per series ─▶ fold, per block ─▶ blocks put together in order
 //!
-//! Blocks hold [`BLOCK`] series whatever the number of threads, so that sums do not depend on it (EVAL-1).
+//! Blocks hold [`BLOCK`] series whatever the number of threads and however many are read together, so that sums depend on
+//! neither (EVAL-1).
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -20,7 +21,9 @@ use crate::notes::Notes;
 use crate::storage::{SeriesData, SeriesSet, StorageError};
 
 /// Series a block.
-const BLOCK: usize = 128;
+pub(super) const BLOCK: usize = 128;
+/// The least that the work is cut into.
+const PORTIONS_A_THREAD: usize = 4;
 
 /// What happens to each series, one after the other: its labels, its values, what there is to say.
 pub(super) type Stage<'q> = Box<dyn Fn(&Labels, &mut Column, &mut Notes) -> Result<(), EvalError> + Send + Sync + 'q>;
@@ -32,7 +35,7 @@ pub(super) type Reader<'q> =
 /// Where values come from.
 enum Source<'q> {
     Selected { set: Box<dyn SeriesSet + 'q>, reader: Reader<'q> },
-    Given { columns: Vec<Column>, _held: Held<'q> },
+    Given(Vector<'q>),
 }
 
 /// See the module.
@@ -52,9 +55,14 @@ pub(super) struct Stream<'q> {
 pub(super) trait Fold: Sync {
     /// What a block comes to.
     type Part: Send;
+    /// What all blocks come to.
+    type Whole: Send;
 
     /// Of no series.
     fn part(&self) -> Self::Part;
+
+    /// Of no blocks.
+    fn whole(&self) -> Self::Whole;
 
     /// Takes one series, which has at least one value; the column may be taken away.
     fn take(
@@ -67,7 +75,7 @@ pub(super) trait Fold: Sync {
     ) -> Result<(), EvalError>;
 
     /// Adds what the series behind came to.
-    fn merge(&self, part: &mut Self::Part, later: Self::Part, notes: &mut Notes) -> Result<(), EvalError>;
+    fn merge(&self, whole: &mut Self::Whole, later: Self::Part, notes: &mut Notes) -> Result<(), EvalError>;
 }
 
 impl<'q> Stream<'q> {
@@ -84,16 +92,9 @@ impl<'q> Stream<'q> {
     }
 
     pub(super) fn given(context: &'q Context<'q>, vector: Vector<'q>) -> Self {
-        let mut labels = Vec::with_capacity(vector.series.len());
-        let mut drop_name = Vec::with_capacity(vector.series.len());
-        let mut columns = Vec::with_capacity(vector.series.len());
-        for series in vector.series {
-            labels.push(series.labels);
-            drop_name.push(series.drop_name);
-            columns.push(series.column);
-        }
-        let source = Source::Given { columns, _held: vector.held };
-        Self { context, source, labels: Some(labels), before: Vec::new(), drop_name, stages: Vec::new() }
+        let drop_name = vector.series.iter().map(|one| one.drop_name).collect();
+        let source = Source::Given(vector);
+        Self { context, source, labels: None, before: Vec::new(), drop_name, stages: Vec::new() }
     }
 
     /// No series.
@@ -107,17 +108,27 @@ impl<'q> Stream<'q> {
         Self::given(context, Vector { series, held: context.budget.hold_nothing() })
     }
 
-    /// Labels of all series: some may turn out to have no values.
-    pub(super) fn labels(&self) -> &[Labels] {
-        self.given_labels(self.labels.as_ref())
+    /// Series: some may turn out to have no values.
+    pub(super) fn len(&self) -> usize {
+        self.drop_name.len()
     }
 
-    /// Labels, if they are not the source's.
-    fn given_labels<'a>(&'a self, labels: Option<&'a Vec<Labels>>) -> &'a [Labels] {
-        match (labels, &self.source) {
-            (Some(labels), _) => labels,
-            (None, Source::Selected { set, .. }) => set.labels(),
-            (None, Source::Given { .. }) => &[],
+    /// Labels of all series.
+    pub(super) fn labels(&self) -> impl ExactSizeIterator<Item = &Labels> {
+        (0..self.len()).map(|at| self.labels_of(at))
+    }
+
+    /// Labels of one series.
+    pub(super) fn labels_of(&self, at: usize) -> &Labels {
+        self.given_or_own(self.labels.as_deref(), at)
+    }
+
+    /// Labels of one series, which are the source's if none are given.
+    fn given_or_own<'a>(&'a self, given: Option<&'a [Labels]>, at: usize) -> &'a Labels {
+        match (given, &self.source) {
+            (Some(labels), _) => &labels[at],
+            (None, Source::Selected { set, .. }) => &set.labels()[at],
+            (None, Source::Given(vector)) => &vector.series[at].labels,
         }
     }
 
@@ -141,9 +152,14 @@ impl<'q> Stream<'q> {
         });
     }
 
-    /// Marks the names of all series for removal.
-    pub(super) fn mark_names(&mut self) {
-        self.drop_name.fill(true);
+    /// Whether the labels are still those that a storage gave, of which no two are the same.
+    pub(super) fn has_labels_of_storage(&self) -> bool {
+        self.labels.is_none() && matches!(self.source, Source::Selected { .. })
+    }
+
+    /// Says of each series whether its name is to be removed from the answer.
+    pub(super) fn set_drop_name(&mut self, drop_name: Vec<bool>) {
+        self.drop_name = drop_name;
     }
 
     /// Gives the series other labels; the stages so far go on to see those before.
@@ -155,17 +171,26 @@ impl<'q> Stream<'q> {
     /// Reads everything.
     pub(super) fn collect(mut self) -> Result<Vector<'q>, EvalError> {
         let context = self.context;
+        if self.stages.is_empty()
+            && self.labels.is_none()
+            && let Source::Given(mut vector) = self.source
+        {
+            // Nothing is to happen to what is held already.
+            vector.series.iter_mut().zip(self.drop_name).for_each(|(one, drop_name)| one.drop_name = drop_name);
+            vector.series.retain(|one| !one.column.has_nothing());
+            return Ok(vector);
+        }
         let fold = Collect { context, drop_name: self.drop_name.clone() };
         let (series, held) = self.fold(&fold)?;
         Ok(Vector { series, held })
     }
 
     /// Reads everything into a fold; the labels stay.
-    pub(super) fn fold<F: Fold>(&mut self, fold: &F) -> Result<F::Part, EvalError> {
+    pub(super) fn fold<F: Fold>(&mut self, fold: &F) -> Result<F::Whole, EvalError> {
         let mut notes = Notes::default();
-        let part = match &mut self.source {
-            Source::Given { columns, .. } => {
-                let columns = std::mem::take(columns);
+        let whole = match &mut self.source {
+            Source::Given(vector) => {
+                let columns = vector.series.iter_mut().map(|one| std::mem::take(&mut one.column)).collect();
                 self.fold_given(columns, fold, &mut notes)
             }
             Source::Selected { .. } => self.fold_selected(fold, &mut notes),
@@ -174,71 +199,72 @@ impl<'q> Stream<'q> {
             notes.merge(set.notes());
         }
         self.context.note(notes);
-        part
+        whole
     }
 
-    fn fold_given<F: Fold>(&self, columns: Vec<Column>, fold: &F, notes: &mut Notes) -> Result<F::Part, EvalError> {
-        let mut whole = None;
-        let mut part = fold.part();
+    fn fold_given<F: Fold>(&self, columns: Vec<Column>, fold: &F, notes: &mut Notes) -> Result<F::Whole, EvalError> {
+        let (mut whole, mut part) = (fold.whole(), fold.part());
         for (at, mut column) in columns.into_iter().enumerate() {
             self.context.stop.check()?;
             self.finish(fold, &mut part, at, &mut column, notes)?;
             if (at + 1) % BLOCK == 0 {
-                append(fold, &mut whole, std::mem::replace(&mut part, fold.part()), notes)?;
+                fold.merge(&mut whole, std::mem::replace(&mut part, fold.part()), notes)?;
             }
         }
-        append(fold, &mut whole, part, notes)?;
-        Ok(whole.unwrap_or_else(|| fold.part()))
+        fold.merge(&mut whole, part, notes)?;
+        Ok(whole)
     }
 
-    fn fold_selected<F: Fold>(&self, fold: &F, notes: &mut Notes) -> Result<F::Part, EvalError> {
-        let series = self.labels().len();
-        let blocks = series.div_ceil(BLOCK);
-        let threads = self.context.options.threads.min(blocks);
-        let order = Order { next: AtomicUsize::new(0), failed: AtomicBool::new(false), done: Mutex::default() };
-        if threads <= 1 {
-            self.work(fold, blocks, &order);
-        } else {
+    fn fold_selected<F: Fold>(&self, fold: &F, notes: &mut Notes) -> Result<F::Whole, EvalError> {
+        let order = Order::new(fold);
+        if let Source::Selected { set, .. } = &self.source {
+            let blocks = self.len().div_ceil(BLOCK);
+            let threads = self.context.options.threads.clamp(1, blocks.max(1));
+            // Threads that are done take from the others.
+            let share = blocks.div_ceil(threads * PORTIONS_A_THREAD).max(1);
+            let portion = (set.at_once() / BLOCK).clamp(1, share);
             std::thread::scope(|scope| {
                 for _ in 1..threads {
-                    scope.spawn(|| self.work(fold, blocks, &order));
+                    scope.spawn(|| self.work((blocks, portion), &order));
                 }
-                self.work(fold, blocks, &order);
+                self.work((blocks, portion), &order);
             });
         }
         let done = order.done.into_inner().unwrap_or_else(PoisonError::into_inner);
         notes.merge(done.notes);
         match done.error {
             Some(error) => Err(error),
-            None => Ok(done.whole.unwrap_or_else(|| fold.part())),
+            None => Ok(done.whole),
         }
     }
 
-    /// Takes blocks until there are none.
-    fn work<F: Fold>(&self, fold: &F, blocks: usize, order: &Order<F::Part>) {
+    /// Takes portions of blocks until there are none.
+    fn work<F: Fold>(&self, (blocks, portion): (usize, usize), order: &Order<'_, F>) {
         let mut notes = Notes::default();
         loop {
-            let block = order.next.fetch_add(1, Ordering::Relaxed);
-            if block >= blocks || order.failed.load(Ordering::Relaxed) {
+            let first = order.next.fetch_add(portion, Ordering::Relaxed);
+            if first >= blocks || order.failed.load(Ordering::Relaxed) {
                 break;
             }
-            let outcome = self.block(block, fold, &mut notes);
+            let outcome = self.read(first..(first + portion).min(blocks), order.fold, &mut notes);
             if outcome.is_err() {
                 order.failed.store(true, Ordering::Relaxed);
             }
-            order.finish(fold, block, outcome, &mut notes);
+            order.finish(first, outcome, &mut notes);
         }
         order.lock().notes.merge(notes);
     }
 
-    fn block<F: Fold>(&self, block: usize, fold: &F, notes: &mut Notes) -> Result<F::Part, EvalError> {
-        let Source::Selected { set, reader } = &self.source else { return Ok(fold.part()) };
-        let series = block_range(block, self.labels().len());
-        let (mut part, mut column, mut failure) = (fold.part(), Column::default(), None);
+    /// What some blocks come to, each by itself.
+    fn read<F: Fold>(&self, blocks: Range<usize>, fold: &F, notes: &mut Notes) -> Result<Vec<F::Part>, EvalError> {
+        let mut parts: Vec<F::Part> = blocks.clone().map(|_| fold.part()).collect();
+        let Source::Selected { set, reader } = &self.source else { return Ok(parts) };
+        let series = blocks.start * BLOCK..(blocks.end * BLOCK).min(self.len());
+        let (mut column, mut failure) = (Column::default(), None);
         let read = set.read(series, &mut |at, data| {
             let outcome = self.context.stop.check().and_then(|()| {
                 reader(&set.labels()[at], data, &mut column, notes)?;
-                self.finish(fold, &mut part, at, &mut column, notes)
+                self.finish(fold, &mut parts[at / BLOCK - blocks.start], at, &mut column, notes)
             });
             outcome.map_err(|error| {
                 failure = Some(error);
@@ -247,7 +273,7 @@ impl<'q> Stream<'q> {
         });
         match (failure, read) {
             (Some(error), _) => Err(error),
-            (None, read) => Ok(read.map(|()| part)?),
+            (None, read) => Ok(read.map(|()| parts)?),
         }
     }
 
@@ -262,10 +288,10 @@ impl<'q> Stream<'q> {
     ) -> Result<(), EvalError> {
         let mut done = 0;
         for (end, labels) in &self.before {
-            self.run(done..*end, &self.given_labels(labels.as_ref())[at], column, notes)?;
+            self.run(done..*end, self.given_or_own(labels.as_deref(), at), column, notes)?;
             done = *end;
         }
-        let labels = &self.labels()[at];
+        let labels = self.labels_of(at);
         self.run(done..self.stages.len(), labels, column, notes)?;
         if column.has_nothing() { Ok(()) } else { fold.take(part, at, labels, column, notes) }
     }
@@ -281,57 +307,45 @@ impl<'q> Stream<'q> {
     }
 }
 
-fn block_range(block: usize, series: usize) -> Range<usize> {
-    block * BLOCK..((block + 1) * BLOCK).min(series)
-}
-
-fn append<F: Fold>(fold: &F, whole: &mut Option<F::Part>, part: F::Part, notes: &mut Notes) -> Result<(), EvalError> {
-    match whole {
-        Some(whole) => fold.merge(whole, part, notes),
-        None => {
-            *whole = Some(part);
-            Ok(())
-        }
-    }
-}
-
 /// Which blocks are taken, and what the finished ones came to, put together in order.
-struct Order<P> {
+struct Order<'f, F: Fold> {
+    fold: &'f F,
     next: AtomicUsize,
     failed: AtomicBool,
-    done: Mutex<Done<P>>,
+    done: Mutex<Done<F>>,
 }
 
-struct Done<P> {
+struct Done<F: Fold> {
     /// The first block that is not in `whole`.
     wanted: usize,
-    whole: Option<P>,
-    /// Finished before those in front of them: no more than there are threads, as a rule.
-    waiting: BTreeMap<usize, P>,
+    whole: F::Whole,
+    /// Finished before those in front of them: no more than threads have in hand, as a rule.
+    waiting: BTreeMap<usize, F::Part>,
     notes: Notes,
     error: Option<EvalError>,
 }
 
-impl<P> Default for Done<P> {
-    fn default() -> Self {
-        Self { wanted: 0, whole: None, waiting: BTreeMap::new(), notes: Notes::default(), error: None }
+impl<'f, F: Fold> Order<'f, F> {
+    fn new(fold: &'f F) -> Self {
+        let (waiting, notes) = (BTreeMap::new(), Notes::default());
+        let done = Done { wanted: 0, whole: fold.whole(), waiting, notes, error: None };
+        Self { fold, next: AtomicUsize::new(0), failed: AtomicBool::new(false), done: Mutex::new(done) }
     }
-}
 
-impl<P> Order<P> {
-    fn lock(&self) -> MutexGuard<'_, Done<P>> {
+    fn lock(&self) -> MutexGuard<'_, Done<F>> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn finish<F: Fold<Part = P>>(&self, fold: &F, block: usize, outcome: Result<P, EvalError>, notes: &mut Notes) {
+    /// `outcome`: of the blocks from `first` on.
+    fn finish(&self, first: usize, outcome: Result<Vec<F::Part>, EvalError>, notes: &mut Notes) {
         let mut done = self.lock();
-        let merged = outcome.and_then(|part| {
-            done.waiting.insert(block, part);
+        let merged = outcome.and_then(|parts| {
+            done.waiting.extend((first..).zip(parts));
             while let Some(part) = {
                 let wanted = done.wanted;
                 done.waiting.remove(&wanted)
             } {
-                append(fold, &mut done.whole, part, notes)?;
+                self.fold.merge(&mut done.whole, part, notes)?;
                 done.wanted += 1;
             }
             Ok(())
@@ -351,9 +365,14 @@ struct Collect<'q> {
 
 impl<'q> Fold for Collect<'q> {
     type Part = (Vec<Series>, Held<'q>);
+    type Whole = Self::Part;
 
     fn part(&self) -> Self::Part {
         (Vec::new(), self.context.budget.hold_nothing())
+    }
+
+    fn whole(&self) -> Self::Whole {
+        self.part()
     }
 
     fn take(
@@ -370,9 +389,9 @@ impl<'q> Fold for Collect<'q> {
         Ok(())
     }
 
-    fn merge(&self, part: &mut Self::Part, later: Self::Part, _: &mut Notes) -> Result<(), EvalError> {
-        part.0.extend(later.0);
-        part.1.join(later.1);
+    fn merge(&self, whole: &mut Self::Whole, later: Self::Part, _: &mut Notes) -> Result<(), EvalError> {
+        whole.0.extend(later.0);
+        whole.1.join(later.1);
         Ok(())
     }
 }

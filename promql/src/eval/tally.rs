@@ -6,15 +6,15 @@
 mod cells;
 mod histograms;
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
 use schemas::Labels;
 use schemas::labels::METRIC_NAME;
 
 use super::EvalError;
 use super::budget::{Budget, Held};
-use super::stream::Fold;
+use super::stream::{BLOCK, Fold};
 use super::warnings;
 use crate::column::{Column, Value};
 use crate::error::Span;
@@ -29,7 +29,7 @@ pub(super) struct Tally<'a> {
     pub(super) op: Aggregator,
     /// For each series, its group.
     pub(super) groups: &'a [usize],
-    /// Groups.
+    /// How many groups there are.
     pub(super) count: usize,
     /// For each series, whether its name is to be removed.
     pub(super) drop_name: Vec<bool>,
@@ -47,32 +47,51 @@ pub(super) struct State {
     drop_name: bool,
 }
 
-/// States of the groups that were met: a block meets few of many.
-pub(super) type States<'a> = (HashMap<usize, State>, Held<'a>);
+/// States of the groups that a block met, which are few of many.
+pub(super) struct Met<'a> {
+    /// For each group, its place among the states.
+    places: HashMap<usize, usize>,
+    /// Groups with what they have come to.
+    states: Vec<(usize, State)>,
+    held: Held<'a>,
+}
+
+/// States of all groups, `None` of those that have no series with a value.
+pub(super) struct States<'a> {
+    by_group: Vec<Option<State>>,
+    held: Held<'a>,
+}
 
 impl<'a> Fold for Tally<'a> {
-    type Part = States<'a>;
+    type Part = Met<'a>;
+    type Whole = States<'a>;
 
     fn part(&self) -> Self::Part {
-        (HashMap::new(), self.budget.hold_nothing())
+        let few = self.count.min(BLOCK);
+        let (places, states) = (HashMap::with_capacity(few), Vec::with_capacity(few));
+        Met { places, states, held: self.budget.hold_nothing() }
+    }
+
+    fn whole(&self) -> Self::Whole {
+        States { by_group: (0..self.count).map(|_| None).collect(), held: self.budget.hold_nothing() }
     }
 
     fn take(
         &self,
-        (states, held): &mut Self::Part,
+        Met { places, states, held }: &mut Self::Part,
         series: usize,
         labels: &Labels,
         column: &mut Column,
         notes: &mut Notes,
     ) -> Result<(), EvalError> {
-        let state = match states.entry(self.groups[series]) {
-            Entry::Occupied(place) => place.into_mut(),
-            Entry::Vacant(place) => {
-                let cells = Cells::new(self.op, self.steps);
-                held.add(self.steps, cells.bytes(self.steps))?;
-                place.insert(State { cells, histograms: BTreeMap::new(), drop_name: false })
-            }
-        };
+        let group = self.groups[series];
+        let place = *places.entry(group).or_insert(states.len());
+        if place == states.len() {
+            let cells = Cells::new(self.op, self.steps);
+            held.add(self.steps, cells.bytes(self.steps))?;
+            states.push((group, State { cells, histograms: BTreeMap::new(), drop_name: false }));
+        }
+        let (_, state) = &mut states[place];
         state.drop_name |= self.drop_name[series];
         if column.has_histograms() {
             self.take_histograms(state, labels, column, notes);
@@ -83,16 +102,17 @@ impl<'a> Fold for Tally<'a> {
         Ok(())
     }
 
-    fn merge(&self, part: &mut Self::Part, later: Self::Part, _: &mut Notes) -> Result<(), EvalError> {
-        for (group, from) in later.0 {
-            let Some(into) = part.0.get_mut(&group) else {
-                part.0.insert(group, from);
+    fn merge(&self, whole: &mut Self::Whole, later: Self::Part, _: &mut Notes) -> Result<(), EvalError> {
+        for (group, from) in later.states {
+            let state = &mut whole.by_group[group];
+            let Some(into) = state else {
+                *state = Some(from);
                 continue;
             };
             into.drop_name |= from.drop_name;
             let before = into.cells.bytes(self.steps);
             into.cells.merge(from.cells);
-            part.1.add(0, into.cells.bytes(self.steps) - before)?;
+            whole.held.add(0, into.cells.bytes(self.steps) - before)?;
             for (step, total) in from.histograms {
                 match into.histograms.get_mut(&step) {
                     Some(known) => known.merge(total),
@@ -100,7 +120,7 @@ impl<'a> Fold for Tally<'a> {
                 }
             }
         }
-        part.1.join(later.1);
+        whole.held.join(later.held);
         Ok(())
     }
 }
@@ -121,10 +141,15 @@ impl Tally<'_> {
         }
     }
 
-    /// The values of each group, and whether its name is to be removed; `None` where it has none.
-    pub(super) fn finish(&self, mut states: States<'_>, notes: &mut Notes) -> Vec<Option<(Column, bool)>> {
-        let finish = |state: Option<State>| {
-            let State { cells, histograms, drop_name } = state?;
+    /// Groups with their values, perhaps none, and whether the name is to be removed.
+    pub(super) fn finish<'a>(
+        &'a self,
+        states: States<'_>,
+        notes: &'a mut Notes,
+    ) -> impl Iterator<Item = (usize, Column, bool)> + 'a {
+        let groups = states.by_group.into_iter().enumerate();
+        groups.filter_map(|(group, state)| Some((group, state?))).map(|(group, state)| {
+            let State { cells, histograms, drop_name } = state;
             let mut column = cells.finish();
             for (step, total) in histograms {
                 if column.is_set(step) {
@@ -134,8 +159,7 @@ impl Tally<'_> {
                     column.set(step, Value::Histogram(histogram));
                 }
             }
-            (!column.has_nothing()).then_some((column, drop_name))
-        };
-        (0..self.count).map(|group| states.0.remove(&group)).map(finish).collect()
+            (group, column, drop_name)
+        })
     }
 }

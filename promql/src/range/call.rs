@@ -1,59 +1,41 @@
 //! What is called, and with what.
 
 use crate::ast::Edges;
+use crate::functions::named_functions;
 use crate::histogram::Subject;
 use crate::storage::Windows;
 
-macro_rules! functions {
-    ($($variant:ident = $name:literal),+ $(,)?) => {
-        /// A function over the points of a window.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum RangeFunction { $($variant),+ }
-
-        impl RangeFunction {
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// Its name in the language.
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name),+ }
-            }
-
-            /// The function of that name in the language, if it takes a range vector.
-            pub fn named(name: &str) -> Option<Self> {
-                match name { $($name => Some(Self::$variant),)+ _ => None }
-            }
-        }
-    };
-}
-
-functions! {
-    AbsentOverTime = "absent_over_time",
-    AvgOverTime = "avg_over_time",
-    Changes = "changes",
-    CountOverTime = "count_over_time",
-    Delta = "delta",
-    Deriv = "deriv",
-    DoubleExponentialSmoothing = "double_exponential_smoothing",
-    FirstOverTime = "first_over_time",
-    Idelta = "idelta",
-    Increase = "increase",
-    Irate = "irate",
-    LastOverTime = "last_over_time",
-    MadOverTime = "mad_over_time",
-    MaxOverTime = "max_over_time",
-    MinOverTime = "min_over_time",
-    PredictLinear = "predict_linear",
-    PresentOverTime = "present_over_time",
-    QuantileOverTime = "quantile_over_time",
-    Rate = "rate",
-    Resets = "resets",
-    StddevOverTime = "stddev_over_time",
-    StdvarOverTime = "stdvar_over_time",
-    SumOverTime = "sum_over_time",
-    TsOfFirstOverTime = "ts_of_first_over_time",
-    TsOfLastOverTime = "ts_of_last_over_time",
-    TsOfMaxOverTime = "ts_of_max_over_time",
-    TsOfMinOverTime = "ts_of_min_over_time",
+named_functions! {
+    /// A function over the points of a window.
+    RangeFunction {
+        AbsentOverTime = "absent_over_time",
+        AvgOverTime = "avg_over_time",
+        Changes = "changes",
+        CountOverTime = "count_over_time",
+        Delta = "delta",
+        Deriv = "deriv",
+        DoubleExponentialSmoothing = "double_exponential_smoothing",
+        FirstOverTime = "first_over_time",
+        Idelta = "idelta",
+        Increase = "increase",
+        Irate = "irate",
+        LastOverTime = "last_over_time",
+        MadOverTime = "mad_over_time",
+        MaxOverTime = "max_over_time",
+        MinOverTime = "min_over_time",
+        PredictLinear = "predict_linear",
+        PresentOverTime = "present_over_time",
+        QuantileOverTime = "quantile_over_time",
+        Rate = "rate",
+        Resets = "resets",
+        StddevOverTime = "stddev_over_time",
+        StdvarOverTime = "stdvar_over_time",
+        SumOverTime = "sum_over_time",
+        TsOfFirstOverTime = "ts_of_first_over_time",
+        TsOfLastOverTime = "ts_of_last_over_time",
+        TsOfMaxOverTime = "ts_of_max_over_time",
+        TsOfMinOverTime = "ts_of_min_over_time",
+    }
 }
 
 impl RangeFunction {

@@ -1,11 +1,12 @@
 //! Whole columns of series that have floats alone.
 //!
-//! Where windows overlap little, each is scanned; where they overlap much, what they share is kept
-//! ([`super::sliding`]).
+//! Sums of windows that overlap are differences of prefixes ([`super::prefixes`]). Other functions scan each window
+//! where windows overlap little; where they overlap much, what they share is kept ([`super::sliding`]).
 
 use std::ops::Range;
 
 use super::call::{RangeCall, RangeFunction};
+use super::prefixes::{Grid, Parts, Prefixes};
 use super::samples::{Samples, each_window};
 use super::sliding::{Sliding, Sorted};
 use super::window::{Floats, is_change, is_fall, quantile_of_sorted};
@@ -34,8 +35,8 @@ pub(super) fn column(
         F::Rate | F::Increase => pass.increases(out, notes),
         F::Resets if samples.starts.is_none() => pass.counts(is_fall, out),
         F::Changes => pass.counts(is_change, out),
-        F::SumOverTime if pass.overlaps(MUCH_OVERLAP) => pass.sums(out, |sum, _| sum),
-        F::AvgOverTime if pass.overlaps(MUCH_OVERLAP) => pass.sums(out, |sum, count| sum / float_of(count)),
+        F::SumOverTime if pass.overlaps(1) => pass.sums(out, |sum, _| sum),
+        F::AvgOverTime if pass.overlaps(1) => pass.sums(out, |sum, count| sum / float_of(count)),
         F::MaxOverTime if pass.overlaps(MORE_OVERLAP) => {
             pass.extremes(f64::NEG_INFINITY, |a, b| if b > a { b } else { a }, out);
         }
@@ -49,10 +50,11 @@ pub(super) fn column(
     Ok(())
 }
 
-struct Pass<'a> {
-    call: &'a RangeCall<'a>,
-    samples: &'a Samples<'a>,
-    windows: &'a Windows,
+/// One pass over a series.
+pub(super) struct Pass<'a> {
+    pub(super) call: &'a RangeCall<'a>,
+    pub(super) samples: &'a Samples<'a>,
+    pub(super) windows: &'a Windows,
 }
 
 impl Pass<'_> {
@@ -60,7 +62,7 @@ impl Pass<'_> {
         self.windows.count > 1 && self.windows.range > self.windows.step.saturating_mul(much)
     }
 
-    fn floats(&self, end: i64, inside: Range<usize>) -> Floats<'_> {
+    pub(super) fn floats(&self, end: i64, inside: Range<usize>) -> Floats<'_> {
         Floats {
             timestamps: &self.samples.timestamps[inside.clone()],
             values: &self.samples.values[inside],
@@ -78,75 +80,34 @@ impl Pass<'_> {
         });
     }
 
-    /// `rate` and `increase`. Resets are few, so their places are found once.
-    fn increases(&self, out: &mut Column, notes: &mut Notes) {
-        let values = &*self.samples.values;
-        let (falls, overlaps) = (self.falls(), self.overlapping_starts());
-        let lost = |fall: usize| Kahan::new(values[falls[fall] - 1], 0.0);
-        let mut sliding = Sliding::new(Kahan::default());
-        let (mut start, mut end) = (0, 0);
-        each_window(&self.samples.timestamps, self.windows, out.len(), |step, window_end, inside| {
-            while falls.get(end).is_some_and(|&at| at < inside.end) {
-                end += 1;
-            }
-            while start < end && falls[start] <= inside.start {
-                start += 1;
-            }
-            let lost = if start == end {
-                0.0
-            } else if self.overlaps(MUCH_OVERLAP) {
-                sliding.window(start..end, lost, Kahan::and).total()
-            } else {
-                (start..end).map(lost).fold(Kahan::default(), Kahan::and).total()
-            };
-            let overlap = overlaps.partition_point(|&at| at <= inside.start);
-            if overlaps.get(overlap).is_some_and(|&at| at < inside.end) {
-                self.call.subject.starts_overlap(notes);
-            }
-            if let Some(value) = self.floats(window_end, inside).extrapolated(self.call.function, lost) {
-                out.set_float(step, value);
-            }
-        });
-    }
-
-    /// Indexes of the values before which a counter was reset.
-    fn falls(&self) -> Vec<usize> {
-        let (timestamps, values) = (&self.samples.timestamps, &self.samples.values);
-        match self.samples.starts {
-            None => places(values, is_fall),
-            Some(starts) => (1..values.len())
-                .filter(|&at| {
-                    is_fall(values[at - 1], values[at]) || starts.began_between(timestamps[at - 1], timestamps[at])
-                })
-                .collect(),
-        }
-    }
-
-    /// Indexes of the values whose counter began before the value in front of them.
-    fn overlapping_starts(&self) -> Vec<usize> {
-        let Some(starts) = self.samples.starts else { return Vec::new() };
-        let timestamps = &self.samples.timestamps;
-        (1..timestamps.len()).filter(|&at| starts.overlap(timestamps[at - 1], timestamps[at])).collect()
-    }
-
     /// How often something happens from one value to the next.
     fn counts(&self, happens: impl Fn(f64, f64) -> bool, out: &mut Column) {
         let values = &*self.samples.values;
-        // `before[i]`: how often up to and with value `i`.
-        let mut before = vec![0_usize; values.len()];
-        for (at, pair) in values.windows(2).enumerate() {
-            before[at + 1] = before[at] + usize::from(happens(pair[0], pair[1]));
-        }
+        let (Some((_, news)), Some((_, olds))) = (values.split_first(), values.split_last()) else { return };
+        let mut prefixes = Prefixes::new((olds, news), |count: usize, old, new| count + usize::from(happens(old, new)));
         each_window(&self.samples.timestamps, self.windows, out.len(), |step, _, inside| {
-            out.set_float(step, float_of(before[inside.end - 1] - before[inside.start]));
+            let (before, after) = prefixes.around(inside.start..inside.end - 1);
+            out.set_float(step, float_of(after - before));
         });
     }
 
     fn sums(&self, out: &mut Column, value: impl Fn(f64, usize) -> f64) {
         let values = &*self.samples.values;
-        let mut sliding = Sliding::new(Kahan::default());
+        if let Some(grid) = Grid::of((values, values), |value, _| value) {
+            let mut prefixes = Prefixes::new((values, values), |sum, value, _| grid.add(sum, value));
+            self.sums_with(|inside| Parts::between(prefixes.around(inside)), value, out);
+        } else if self.overlaps(MUCH_OVERLAP) {
+            let mut sliding = Sliding::new(Kahan::default());
+            self.sums_with(|inside| sliding.sum(inside, values), value, out);
+        } else {
+            self.scan(out);
+        }
+    }
+
+    #[inline(always)]
+    fn sums_with(&self, mut sum: impl FnMut(Range<usize>) -> f64, value: impl Fn(f64, usize) -> f64, out: &mut Column) {
         each_window(&self.samples.timestamps, self.windows, out.len(), |step, end, inside| {
-            let sum = sliding.window(inside.clone(), |at| Kahan::new(values[at], 0.0), Kahan::and).total();
+            let sum = sum(inside.clone());
             // The parts of a sum that is not finite may be so by their order alone.
             if sum.is_finite() {
                 out.set_float(step, value(sum, inside.len()));
@@ -196,10 +157,4 @@ impl Pass<'_> {
         self.scan(out);
         Ok(())
     }
-}
-
-/// Indexes of the values at which something happened since the one before.
-fn places(values: &[f64], happened: impl Fn(f64, f64) -> bool) -> Vec<usize> {
-    let pairs = values.windows(2).enumerate();
-    pairs.filter(|(_, pair)| happened(pair[0], pair[1])).map(|(at, _)| at + 1).collect()
 }

@@ -199,9 +199,11 @@ impl Window<'_> {
         } else {
             let is_counter = call.function.is_counter();
             let change = change(self.histograms, starts, is_counter, call.subject, notes)?;
-            let counter = is_counter.then_some((first.count, change.count));
-            let sampled = Sampled { count, first_ts: *first_ts, last_ts, counter };
-            let factor = sampled.extrapolation(from, end)?;
+            let spread = Sampled { count, first_ts: *first_ts, last_ts }.spread(from, end)?;
+            let factor = match is_counter {
+                true => spread.extrapolation_of_counter(first.count, change.count),
+                false => spread.extrapolation(),
+            };
             (change, factor)
         };
         Some(multiply(&change, if call.function.is_per_second() { factor / seconds(range) } else { factor }))

@@ -26,8 +26,9 @@ impl<'a> Samples<'a> {
     pub(super) fn new(points: &'a Points, (first, last): (i64, i64)) -> Self {
         let span = points.index_range(first, last.saturating_add(1));
         let (timestamps, values) = (&points.timestamps[span.clone()], &points.values[span]);
-        // Without a branch a value, so that eight are looked at at once.
-        if values.iter().fold(true, |all, &value| all & is_sample(value)) {
+        // Markers are NaN, of which there are mostly none: without a branch a value, so that many are looked at at once.
+        let has_nan = values.iter().fold(false, |any, value| any | value.is_nan());
+        if !has_nan || values.iter().all(|&value| is_sample(value)) {
             return Self { timestamps: timestamps.into(), values: values.into(), histograms: Vec::new(), starts: None };
         }
         let floats = || timestamps.iter().zip(values).filter(|&(_, &value)| is_sample(value));
@@ -75,23 +76,43 @@ impl Times for [(i64, Arc<Histogram>)] {
 /// The samples in the current window: two indexes that only advance.
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
-    start: usize,
-    end: usize,
+    start: Edge,
+    end: Edge,
 }
 
 impl Cursor {
     /// Moves on to the window `(end − range, end]`, which must not end before the one before.
     #[inline(always)]
     pub(super) fn advance<T: Times + ?Sized>(&mut self, times: &T, end: i64, range: i64) -> Range<usize> {
+        self.start.advance(times, end.saturating_sub(range))..self.end.advance(times, end)
+    }
+}
+
+/// The first sample after a time.
+#[derive(Debug, Default)]
+struct Edge {
+    at: usize,
+    /// By how many samples it went on the last time.
+    stride: usize,
+}
+
+impl Edge {
+    /// Goes on to the first sample after a time that is not before the last one.
+    #[inline(always)]
+    fn advance<T: Times + ?Sized>(&mut self, times: &T, time: i64) -> usize {
         let count = times.count();
-        while self.end < count && times.time(self.end) <= end {
-            self.end += 1;
+        // Samples mostly come at even distances.
+        let guess = self.at + self.stride;
+        if guess > 0 && guess < count && times.time(guess - 1) <= time && time < times.time(guess) {
+            self.at = guess;
+            return guess;
         }
-        let start = end.saturating_sub(range);
-        while self.start < self.end && times.time(self.start) <= start {
-            self.start += 1;
+        let before = self.at;
+        while self.at < count && times.time(self.at) <= time {
+            self.at += 1;
         }
-        self.start..self.end
+        self.stride = self.at - before;
+        self.at
     }
 }
 

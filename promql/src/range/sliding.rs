@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use crate::math::Kahan;
+
 /// The aggregate of the current window.
 #[derive(Debug)]
 pub(super) struct Sliding<T> {
@@ -46,6 +48,16 @@ impl<T: Copy> Sliding<T> {
             (self.first, self.meet, self.back) = (window.start, self.end, self.nothing);
         }
         combine(self.suffixes[window.start - self.first], self.back)
+    }
+}
+
+impl Sliding<Kahan> {
+    /// The sum of the items of a window, which may have none.
+    pub(super) fn sum(&mut self, window: Range<usize>, items: &[f64]) -> f64 {
+        if window.is_empty() {
+            return 0.0;
+        }
+        self.window(window, |at| Kahan::new(items[at], 0.0), Kahan::and).total()
     }
 }
 

@@ -11,6 +11,7 @@ use crate::histogram::Subject;
 
 mod histograms;
 mod overlap;
+mod prefixes;
 mod starts;
 
 pub(super) fn call<'a>(function: RangeFunction, args: &'a Args) -> RangeCall<'a> {

@@ -1,6 +1,6 @@
 //! What a function makes of the floats of one window, scanning them: the reference for everything faster.
 
-use schemas::rollup::Sampled;
+use schemas::rollup::{Sampled, Spread};
 
 use super::call::{RangeCall, RangeFunction};
 use super::sliding::before;
@@ -44,7 +44,7 @@ impl Floats<'_> {
             F::AvgOverTime => average(self.values),
             F::Changes => float_of(changes(self.values)),
             F::CountOverTime => float_of(self.values.len()),
-            F::Delta => return self.change(0.0, false).map(|(change, factor)| change * factor),
+            F::Delta => (self.last() - self.first()) * self.spread()?.extrapolation(),
             F::Deriv => self.line(self.first_ts())?.0,
             F::DoubleExponentialSmoothing => {
                 return smoothed(self.values, call.args.at(0, step), call.args.at(1, step));
@@ -73,14 +73,14 @@ impl Floats<'_> {
     }
 
     /// `rate` or `increase`; `lost` is what resets took away.
-    #[inline]
     pub(super) fn extrapolated(&self, function: RangeFunction, lost: f64) -> Option<f64> {
+        let change = self.last() - self.first() + lost;
         let (change, factor) = match self.start_inside() {
-            None => self.change(lost, true)?,
+            None => (change, self.spread()?.extrapolation_of_counter(self.first(), change)),
             Some(start) => {
                 let known =
                     Known { start, first_ts: self.first_ts(), last_ts: self.last_ts(), count: self.values.len() };
-                (self.last() - self.first() + lost + self.first(), known.extrapolation(self.end))
+                (change + self.first(), known.extrapolation(self.end))
             }
         };
         Some(change * if function.is_per_second() { factor / seconds(self.range) } else { factor })
@@ -110,17 +110,10 @@ impl Floats<'_> {
         lost.total()
     }
 
-    /// Last minus first, and by what it is multiplied to stand for the whole window.
-    #[inline]
-    fn change(&self, lost: f64, is_counter: bool) -> Option<(f64, f64)> {
-        let change = self.last() - self.first() + lost;
-        let sampled = Sampled {
-            count: self.values.len(),
-            first_ts: self.first_ts(),
-            last_ts: self.last_ts(),
-            counter: is_counter.then_some((self.first(), change)),
-        };
-        Some((change, sampled.extrapolation(self.end.saturating_sub(self.range), self.end)?))
+    /// How the samples lie in the window.
+    fn spread(&self) -> Option<Spread> {
+        let sampled = Sampled { count: self.values.len(), first_ts: self.first_ts(), last_ts: self.last_ts() };
+        sampled.spread(self.end.saturating_sub(self.range), self.end)
     }
 
     /// `irate` or `idelta`.

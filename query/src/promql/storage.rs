@@ -30,6 +30,8 @@ use crate::selection::{Routes, Selection, Wanted};
 
 /// Raw points that one hour of one series is taken for where nobody has counted.
 const POINTS_PER_HOUR: usize = 360;
+/// Values that one read is to give, about, for what it looks up to be little of its work.
+const VALUES_AT_ONCE: usize = 16_384;
 
 /// See the module.
 #[derive(Debug)]
@@ -143,9 +145,7 @@ impl<'t> TierSeries<'t> {
             let others = tiers.wait.on(others)?;
             series.extend(others);
         }
-        let mut selection = Selection::new(series);
-        let labels = selection.take_labels();
-        let selection = Arc::new(selection);
+        let selection = Arc::new(Selection::new(series));
         reader.provenance.matched(selection.len());
         let range = range.unwrap_or(TimeRange::new(TimestampMs(0), TimestampMs(0))?);
         let planned = PlanQuestion { wanted, windows: *windows, range };
@@ -158,7 +158,7 @@ impl<'t> TierSeries<'t> {
             windows: *windows,
             wanted: wanted.clone(),
             newest_alone: planned.is_newest_alone(),
-            labels,
+            labels: selection.labels(),
             runs,
             raw,
             hours_reached,
@@ -237,6 +237,12 @@ impl SeriesSet for TierSeries<'_> {
             Block::new(self, run.plan, here).read(sink)?;
         }
         Ok(())
+    }
+
+    /// Each read looks into every hour anew, which is much of the work where windows are few.
+    fn at_once(&self) -> usize {
+        let is_whole = |run: &Run| run.plan.split == 0 || run.plan.exact && run.plan.split == self.windows.count;
+        if self.runs.iter().all(is_whole) { VALUES_AT_ONCE / self.windows.count.max(1) } else { 1 }
     }
 
     fn notes(&self) -> Notes {

@@ -11,7 +11,7 @@ const EXTRAPOLATION_INTERVALS: f64 = 1.1;
 
 /// What is known of the samples in a range: enough to tell by how much their change is stretched to stand for the
 /// whole range.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sampled {
     /// How many there are.
     pub count: usize,
@@ -19,14 +19,23 @@ pub struct Sampled {
     pub first_ts: i64,
     /// Time of the last, ms.
     pub last_ts: i64,
-    /// Of a counter, its first value and its increase: the line is not drawn below zero. Of a gauge, nothing.
-    pub counter: Option<(f64, f64)>,
+}
+
+/// How samples lie in the range that their change is to stand for: all in seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Spread {
+    /// From the first sample to the last.
+    sampled: f64,
+    /// How far the line through them is drawn out before the first.
+    to_start: f64,
+    /// And behind the last.
+    to_end: f64,
 }
 
 impl Sampled {
-    /// By how much the observed change is multiplied to stand for `(start, end]`, both in ms. `None` below two samples.
+    /// Of samples in `(start, end]`, both in ms. `None` below two.
     #[inline]
-    pub fn extrapolation(&self, range_start_ms_exclusive: i64, range_end_ms: i64) -> Option<f64> {
+    pub fn spread(&self, range_start_ms_exclusive: i64, range_end_ms: i64) -> Option<Spread> {
         if self.count < 2 {
             return None;
         }
@@ -39,20 +48,32 @@ impl Sampled {
         if to_start >= threshold {
             to_start = average / 2.0;
         }
-        if let Some((first, increase)) = self.counter
-            && increase > 0.0
-            && first >= 0.0
-        {
-            // A counter cannot have been below zero: do not extrapolate past where the line meets it.
-            let to_zero = sampled * (first / increase);
-            if to_zero < to_start {
-                to_start = to_zero;
-            }
-        }
         if to_end >= threshold {
             to_end = average / 2.0;
         }
-        Some((sampled + to_start + to_end) / sampled)
+        Some(Spread { sampled, to_start, to_end })
+    }
+}
+
+impl Spread {
+    /// By how much the observed change is multiplied.
+    #[inline]
+    pub fn extrapolation(&self) -> f64 {
+        (self.sampled + self.to_start + self.to_end) / self.sampled
+    }
+
+    /// The same of samples of a counter, of its first value and its increase: it cannot have been below zero, so the
+    /// line is not drawn past where it meets that.
+    #[inline]
+    pub fn extrapolation_of_counter(&self, first: f64, increase: f64) -> f64 {
+        self.from_zero(first, increase).unwrap_or(*self).extrapolation()
+    }
+
+    /// Where the line through samples of a counter meets zero sooner than it would end.
+    #[inline]
+    pub fn from_zero(&self, first: f64, increase: f64) -> Option<Self> {
+        let to_zero = self.sampled * (first / increase);
+        (increase > 0.0 && first >= 0.0 && to_zero < self.to_start).then_some(Self { to_start: to_zero, ..*self })
     }
 }
 
@@ -66,21 +87,21 @@ impl Moments {
         is_rate: bool,
     ) -> Option<f64> {
         let increase = self.increase()?;
-        let sampled = Sampled { counter: Some((self.first, increase)), ..self.sampled() };
-        let factor = sampled.extrapolation(range_start_ms_exclusive, range_end_ms)?;
+        let spread = self.sampled().spread(range_start_ms_exclusive, range_end_ms)?;
+        let factor = spread.extrapolation_of_counter(self.first, increase);
         let factor = if is_rate { factor / seconds(range_start_ms_exclusive, range_end_ms) } else { factor };
         Some(increase * factor)
     }
 
     /// `delta` of a gauge over `(start, end]`, both in ms, as Prometheus gives it. `None` below two samples.
     pub fn extrapolated_delta(&self, range_start_ms_exclusive: i64, range_end_ms: i64) -> Option<f64> {
-        let factor = self.sampled().extrapolation(range_start_ms_exclusive, range_end_ms)?;
-        self.delta().map(|delta| delta * factor)
+        let spread = self.sampled().spread(range_start_ms_exclusive, range_end_ms)?;
+        self.delta().map(|delta| delta * spread.extrapolation())
     }
 
     fn sampled(&self) -> Sampled {
         let count = usize::try_from(self.count).unwrap_or(usize::MAX);
-        Sampled { count, first_ts: self.first_ts, last_ts: self.last_ts, counter: None }
+        Sampled { count, first_ts: self.first_ts, last_ts: self.last_ts }
     }
 }
 

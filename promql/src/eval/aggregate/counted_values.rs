@@ -1,12 +1,12 @@
 //! `count_values`: a series for each value of a group, with how often it stands there.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
+use schemas::labels::LabelsBuilder;
 
 use super::super::EvalError;
 use super::super::context::Context;
 use super::super::grid::Steps;
 use super::super::grouping::Groups;
-use super::super::labels::with;
 use super::super::series::{Series, Vector};
 use super::super::stream::Stream;
 use crate::ast::{Expr, Grouping};
@@ -31,8 +31,8 @@ impl<'q> Context<'q> {
             }
         };
         let vector = self.vector(input, steps)?.collect()?;
-        let labels: Vec<_> = vector.series.iter().map(|one| one.labels.clone()).collect();
-        let groups = Groups::new(&labels, &others);
+        let groups = Groups::new(vector.series.iter().map(|one| &one.labels), &others);
+        let mut builder = LabelsBuilder::default();
         let mut places: HashMap<(usize, String), usize> = HashMap::new();
         let (mut counted, mut held) = (Vec::<Series>::new(), self.budget.hold_nothing());
         for (one, group) in vector.series.iter().zip(&groups.of_series) {
@@ -43,7 +43,7 @@ impl<'q> Context<'q> {
                     Some(place) => *place,
                     None => {
                         held.add(steps.count, steps.count * size_of::<f64>())?;
-                        let labels = with(&groups.labels[*group], label, &text);
+                        let labels = builder.with(&groups.labels[*group], label, &text);
                         counted.push(Series { labels, drop_name: false, column: Column::empty(steps.count) });
                         places.insert((*group, text), counted.len() - 1);
                         counted.len() - 1

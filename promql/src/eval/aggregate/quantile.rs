@@ -21,8 +21,7 @@ impl<'q> Context<'q> {
         steps: Steps,
     ) -> Result<Stream<'q>, EvalError> {
         let vector = self.vector(input, steps)?.collect()?;
-        let labels: Vec<_> = vector.series.iter().map(|one| one.labels.clone()).collect();
-        let groups = Groups::new(&labels, grouping);
+        let groups = Groups::new(vector.series.iter().map(|one| &one.labels), grouping);
         let mut members: Vec<Vec<usize>> = vec![Vec::new(); groups.labels.len()];
         groups.of_series.iter().enumerate().for_each(|(series, group)| members[*group].push(series));
         if vector.series.iter().any(|one| one.column.has_histograms()) {
@@ -31,7 +30,7 @@ impl<'q> Context<'q> {
             self.note(notes);
         }
         let mut values = Vec::new();
-        let columns = members.iter().map(|members| {
+        let columns = members.iter().enumerate().map(|(group, members)| {
             self.stop.check()?;
             let mut column = Column::empty(steps.count);
             for step in 0..steps.count {
@@ -41,9 +40,9 @@ impl<'q> Context<'q> {
                     column.set_float(step, quantile_of(quantile.at(step), &mut values));
                 }
             }
-            Ok(Some((column, members.iter().any(|at| vector.series[*at].drop_name))))
+            Ok((group, column, members.iter().any(|at| vector.series[*at].drop_name)))
         });
         let columns = columns.collect::<Result<Vec<_>, EvalError>>()?;
-        self.grouped(groups.labels, columns)
+        self.grouped(groups.labels, columns.into_iter())
     }
 }
