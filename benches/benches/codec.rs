@@ -8,7 +8,7 @@ use std::time::Duration;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use schemas::chunk::{ChunkDecoder, ChunkEncoder, read_header};
 use schemas::rollup::{Bucket, Moments, aggregate_by_bucket, bucketize, fold_buckets};
-use schemas::rollup_row::{decode_buckets, decode_moments, encode_buckets};
+use schemas::rollup_row::{RowDecoder, encode_buckets};
 use schemas::time::{BucketStart, DurationMs, HOUR_MS, TimestampMs};
 use schemas::{Points, sketch::Sketch};
 
@@ -242,12 +242,12 @@ fn rollups(criterion: &mut Criterion) {
                     }
                 });
             });
-            let mut moments = Vec::new();
+            let (mut decoder, mut moments) = (RowDecoder::default(), Vec::new());
             group.bench_function("decode_minutes_moments", |bencher| {
                 bencher.iter(|| {
                     for row in &rows {
                         moments.clear();
-                        decode_moments(row, hour, DurationMs::MINUTE, &mut moments).expect("valid");
+                        decoder.moments(row, hour, DurationMs::MINUTE, &mut moments).expect("valid");
                         black_box(&moments);
                     }
                 });
@@ -257,7 +257,7 @@ fn rollups(criterion: &mut Criterion) {
                 bencher.iter(|| {
                     for row in &rows {
                         buckets.clear();
-                        decode_buckets(row, hour, DurationMs::MINUTE, true, &mut buckets).expect("valid");
+                        decoder.buckets(row, hour, DurationMs::MINUTE, true, &mut buckets).expect("valid");
                         black_box(&buckets);
                     }
                 });

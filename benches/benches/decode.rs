@@ -1,6 +1,7 @@
 //! What decoding a point costs, canonical labels and series hash included: the parsers against their budgets
 //! (remote write 100 ns, line protocol 120 ns, JSON 400 ns). Throughput is in points, so time per element is the
-//! figure to read. The fleet is the one of the time-series benchmark suite: ten tags a host, ten fields a line.
+//! figure to read. The fleet is the one of the time-series benchmark suite: ten tags a host, ten fields a line. Remote
+//! write is read with one point a series, as scrapes send it, and with ten, as senders do that catch up.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -49,22 +50,27 @@ fn value(host: usize, field: usize) -> usize {
     (host * 7 + field * 13) % 100
 }
 
-fn remote_write_body() -> Vec<u8> {
+/// The points of a series, a second apart.
+fn points(host: usize, field: usize, points: usize) -> Vec<(i64, f64)> {
+    let value = f64::from(u32::try_from(value(host, field)).expect("below 100"));
+    (NOW_MS..).step_by(1_000).take(points).map(|ts| (ts, value)).collect()
+}
+
+fn remote_write_body(points_a_series: usize) -> Vec<u8> {
     let mut body = Vec::new();
     for host in 0..HOSTS {
         let tags = tags(host);
         for (at, field) in FIELDS.iter().enumerate() {
             let name = format!("cpu_{field}");
             let pairs = std::iter::once(("__name__", name.as_str())).chain(tags.iter().map(|(n, v)| (*n, v.as_str())));
-            let value = f64::from(u32::try_from(value(host, at)).expect("below 100"));
-            encode::write_series(&mut body, &encode::labels(pairs), &[(NOW_MS, value)]);
+            encode::write_series(&mut body, &encode::labels(pairs), &points(host, at, points_a_series));
         }
     }
     body
 }
 
 /// `io.prometheus.write.v2.Request`: each string once, and metadata with each series, as Prometheus sends it.
-fn remote_write_v2_body() -> Vec<u8> {
+fn remote_write_v2_body(points_a_series: usize) -> Vec<u8> {
     let mut symbols = vec![String::new()];
     let mut places = HashMap::from([(String::new(), 0)]);
     let mut symbol = |text: &str| {
@@ -83,10 +89,11 @@ fn remote_write_v2_body() -> Vec<u8> {
             pairs.flat_map(|(name, value)| [name, value]).for_each(|text| varint(&mut references, symbol(text)));
             let mut one = Vec::new();
             bytes_field(&mut one, 1, &references);
-            let value = f64::from(u32::try_from(value(host, at)).expect("below 100"));
-            let mut sample = [&[1 << 3 | 1][..], &value.to_le_bytes(), &[2 << 3]].concat();
-            varint(&mut sample, usize::try_from(NOW_MS).expect("positive"));
-            bytes_field(&mut one, 2, &sample);
+            for (ts, value) in points(host, at, points_a_series) {
+                let mut sample = [&[1 << 3 | 1][..], &value.to_le_bytes(), &[2 << 3]].concat();
+                varint(&mut sample, usize::try_from(ts).expect("positive"));
+                bytes_field(&mut one, 2, &sample);
+            }
             let mut said = vec![1 << 3, 2, 3 << 3];
             varint(&mut said, symbol("How busy a core is."));
             bytes_field(&mut one, 5, &said);
@@ -172,11 +179,12 @@ fn bench(
     decode: impl Fn(&[u8], Scope<'_>, &mut PointBatch) -> Result<Decoded, DecodeError>,
 ) {
     let limits = Limits::default();
-    let window = TimeRange::new(TimestampMs(NOW_MS - 1), TimestampMs(NOW_MS + 1)).expect("ordered");
+    let window = TimeRange::new(TimestampMs(NOW_MS), TimestampMs(NOW_MS + 60_000)).expect("ordered");
     let scope = Scope { now_ms: NOW_MS, window, limits: &limits };
     let mut batch = PointBatch::new();
     let points = decode(body, scope, &mut batch).expect("well formed").points_seen;
-    assert_eq!(batch.len(), HOSTS * FIELDS.len(), "every point is good");
+    assert_eq!(u64::try_from(batch.len()).expect("small"), points, "every point is good");
+    assert_eq!(batch.series_len(), HOSTS * FIELDS.len());
     let mut group = c.benchmark_group("decode");
     group.throughput(Throughput::Elements(points));
     group.bench_function(name, |b| {
@@ -189,8 +197,10 @@ fn bench(
 }
 
 fn decoders(c: &mut Criterion) {
-    bench(c, "remote_write", &remote_write_body(), remote_write::decode);
-    bench(c, "remote_write_v2", &remote_write_v2_body(), remote_write_v2::decode);
+    bench(c, "remote_write", &remote_write_body(1), remote_write::decode);
+    bench(c, "remote_write_10_points", &remote_write_body(10), remote_write::decode);
+    bench(c, "remote_write_v2", &remote_write_v2_body(1), remote_write_v2::decode);
+    bench(c, "remote_write_v2_10_points", &remote_write_v2_body(10), remote_write_v2::decode);
     bench(c, "line_protocol", &line_protocol_body(), |body, scope, batch| {
         line_protocol::decode(body, Precision::Nanosecond, scope, batch)
     });

@@ -1,5 +1,7 @@
 //! Finds ascending keys in a family: steps where they are dense, seeks where they are sparse.
 
+use std::cmp::Ordering;
+
 use rocksdb::{DBRawIteratorWithThreadMode, ReadOptions};
 
 use crate::db::{Db, FamilyHandle, Snapshot};
@@ -22,10 +24,19 @@ pub(crate) enum Access {
     Pass,
 }
 
+/// Where a cursor stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Nowhere,
+    /// On the key that was found last: whatever is found next lies behind.
+    Found,
+    Somewhere,
+}
+
 /// A position in a family, moving forward.
 pub(crate) struct Cursor<'v> {
     rows: DBRawIteratorWithThreadMode<'v, Db>,
-    placed: bool,
+    place: Place,
 }
 
 impl std::fmt::Debug for Cursor<'_> {
@@ -49,35 +60,41 @@ impl<'v> Cursor<'v> {
                 options.set_readahead_size(READAHEAD_BYTES);
             }
         }
-        Self { rows: snapshot.iterator(family, options), placed: false }
+        Self { rows: snapshot.iterator(family, options), place: Place::Nowhere }
     }
 
-    /// The value of `key`, if there is one. Keys must be asked for in ascending order.
+    /// The value of `key`, if there is one. Each key must be greater than the last.
     pub(crate) fn find(&mut self, key: &[u8]) -> Result<Option<&[u8]>, HotError> {
-        if self.placed {
-            let mut steps = 0;
-            while self.rows.key().is_some_and(|at| at < key) {
-                if steps == STEPS_BEFORE_SEEK {
-                    self.rows.seek(key);
-                    break;
-                }
-                self.rows.next();
-                steps += 1;
-            }
-        } else {
-            self.rows.seek(key);
-            self.placed = true;
+        debug_assert!(self.place != Place::Found || self.rows.key() < Some(key), "keys rise");
+        match self.place {
+            Place::Nowhere => self.rows.seek(key),
+            Place::Found => self.rows.next(),
+            Place::Somewhere => {}
         }
-        if !self.rows.valid() {
+        let mut steps = 0;
+        let order = loop {
+            let order = self.rows.key().map(|at| at.cmp(key));
+            if order != Some(Ordering::Less) {
+                break order;
+            }
+            if steps == STEPS_BEFORE_SEEK {
+                self.rows.seek(key);
+            } else {
+                self.rows.next();
+            }
+            steps += 1;
+        };
+        if order.is_none() {
             self.rows.status().context("cannot read a family")?;
         }
-        Ok(self.rows.item().and_then(|(at, value)| (at == key).then_some(value)))
+        self.place = if order == Some(Ordering::Equal) { Place::Found } else { Place::Somewhere };
+        Ok(if self.place == Place::Found { self.rows.value() } else { None })
     }
 
     /// The first key and value at or behind `key`.
     pub(crate) fn seek(&mut self, key: &[u8]) -> Result<Option<Entry<'_>>, HotError> {
         self.rows.seek(key);
-        self.placed = true;
+        self.place = Place::Somewhere;
         if !self.rows.valid() {
             self.rows.status().context("cannot read a family")?;
         }
@@ -86,11 +103,11 @@ impl<'v> Cursor<'v> {
 
     /// The next key and value, from the first on.
     pub(crate) fn advance(&mut self) -> Result<Option<Entry<'_>>, HotError> {
-        if self.placed {
-            self.rows.next();
-        } else {
+        if self.place == Place::Nowhere {
             self.rows.seek_to_first();
-            self.placed = true;
+            self.place = Place::Somewhere;
+        } else {
+            self.rows.next();
         }
         if !self.rows.valid() {
             self.rows.status().context("cannot read a family")?;

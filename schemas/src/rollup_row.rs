@@ -123,44 +123,68 @@ fn put_columns(width: DurationMs, buckets: &[Bucket], out: &mut Vec<u8>) {
     columns.put_ints(moments().filter(|moments| moments.nan_count > 0).map(|moments| stored(moments.nan_count)), out);
 }
 
-/// Appends the buckets of a row to `out`, with their sketches if `want_sketch` and the row has them; on an error `out`
-/// is as before. Reads rows of the hour and width that they were written for.
-pub fn decode_buckets(
-    bytes: &[u8],
-    hour_start: TimestampMs,
-    width: DurationMs,
-    want_sketch: bool,
-    out: &mut Vec<Bucket>,
-) -> Result<(), RowError> {
-    let mut row = Row::open(bytes)?;
-    let mut moments = Vec::new();
-    row.read_moments(hour_start, width, &mut moments)?;
-    let mut buckets = Vec::with_capacity(moments.len());
-    for BucketMoments { start, edge, open } in moments {
-        let sketch =
-            if want_sketch && row.has_sketches && open.count > 0 { row.read_sketch(&open)? } else { Sketch::default() };
-        buckets.push(Bucket { start, edge, open: Rollup { moments: open, sketch } });
-    }
-    if (want_sketch || !row.has_sketches) && !row.reader.is_empty() {
-        return Err(FormatError::Impossible("trailing bytes").into());
-    }
-    out.append(&mut buckets);
-    Ok(())
+/// Reads rows of the hour and width that they were written for. Reuse it to save allocations.
+#[derive(Debug, Default)]
+pub struct RowDecoder {
+    columns: ColumnReader,
+    moments: Vec<BucketMoments>,
 }
 
-/// As [`decode_buckets`], without looking at sketches.
-pub fn decode_moments(
-    bytes: &[u8],
-    hour_start: TimestampMs,
-    width: DurationMs,
-    out: &mut Vec<BucketMoments>,
-) -> Result<(), RowError> {
-    let before = out.len();
-    let result = Row::open(bytes).and_then(|mut row| row.read_moments(hour_start, width, out));
-    if result.is_err() {
-        out.truncate(before);
+impl RowDecoder {
+    /// Appends the buckets of a row to `out`, with their sketches if `want_sketch` and the row has them; on an error `out`
+    /// is as before.
+    pub fn buckets(
+        &mut self,
+        bytes: &[u8],
+        hour_start: TimestampMs,
+        width: DurationMs,
+        want_sketch: bool,
+        out: &mut Vec<Bucket>,
+    ) -> Result<(), RowError> {
+        let before = out.len();
+        let result = self.append_buckets(bytes, (hour_start, width), want_sketch, out);
+        if result.is_err() {
+            out.truncate(before);
+        }
+        result
     }
-    result
+
+    fn append_buckets(
+        &mut self,
+        bytes: &[u8],
+        (hour_start, width): (TimestampMs, DurationMs),
+        want_sketch: bool,
+        out: &mut Vec<Bucket>,
+    ) -> Result<(), RowError> {
+        let mut row = Row::open(bytes)?;
+        self.moments.clear();
+        row.read_moments(hour_start, width, &mut self.columns, &mut self.moments)?;
+        for &BucketMoments { start, edge, open } in &self.moments {
+            let has_sketch = want_sketch && row.has_sketches && open.count > 0;
+            let sketch = if has_sketch { row.read_sketch(&open)? } else { Sketch::default() };
+            out.push(Bucket { start, edge, open: Rollup { moments: open, sketch } });
+        }
+        if (want_sketch || !row.has_sketches) && !row.reader.is_empty() {
+            return Err(FormatError::Impossible("trailing bytes").into());
+        }
+        Ok(())
+    }
+
+    /// As [`RowDecoder::buckets`], without looking at sketches.
+    pub fn moments(
+        &mut self,
+        bytes: &[u8],
+        hour_start: TimestampMs,
+        width: DurationMs,
+        out: &mut Vec<BucketMoments>,
+    ) -> Result<(), RowError> {
+        let before = out.len();
+        let result = Row::open(bytes).and_then(|mut row| row.read_moments(hour_start, width, &mut self.columns, out));
+        if result.is_err() {
+            out.truncate(before);
+        }
+        result
+    }
 }
 
 /// Whether a row was written with sketches.
@@ -221,6 +245,7 @@ impl<'a> Row<'a> {
         &mut self,
         hour_start: TimestampMs,
         width: DurationMs,
+        columns: &mut ColumnReader,
         out: &mut Vec<BucketMoments>,
     ) -> Result<(), RowError> {
         let slots = slots_of(width).ok_or(FormatError::Impossible("bucket width"))?;
@@ -234,7 +259,7 @@ impl<'a> Row<'a> {
         if buckets.is_empty() {
             return Err(FormatError::Impossible("number of buckets").into());
         }
-        self.read_columns(width, buckets)?;
+        self.read_columns(width, columns, buckets)?;
         let consistent = |bucket: &BucketMoments| {
             let open = &bucket.open;
             let start = bucket.start.timestamp().0;
@@ -251,61 +276,59 @@ impl<'a> Row<'a> {
         if all { Ok(()) } else { Err(FormatError::Impossible("moments").into()) }
     }
 
-    fn read_columns(&mut self, width: DurationMs, buckets: &mut [BucketMoments]) -> Result<(), RowError> {
+    fn read_columns(
+        &mut self,
+        width: DurationMs,
+        columns: &mut ColumnReader,
+        buckets: &mut [BucketMoments],
+    ) -> Result<(), RowError> {
         let reader = &mut self.reader;
-        let mut columns = ColumnReader::default();
         let edges = read_mask(reader, buckets.len())?;
-        for (slot, &value) in edges.ones().zip(columns.doubles(reader, edges.count())?) {
-            buckets[slot].edge = Some(value);
-        }
+        columns.doubles(reader, edges, |slot, value| buckets[slot].edge = Some(value))?;
         let stale = read_mask(reader, buckets.len())?;
-        for (slot, &offset) in stale.ones().zip(columns.ints(reader, stale.count())?) {
+        columns.ints(reader, stale, |slot, offset| {
             let bucket = &mut buckets[slot];
             bucket.open.stale_ts = Some(bucket.start.timestamp().0.saturating_add(offset));
-        }
+            Ok(())
+        })?;
 
         let open = read_mask(reader, buckets.len())?;
-        let count = open.count();
         // Masks leave out what is zero.
         let positive = |number: i64| match u64::try_from(number) {
             Ok(number) if number > 0 => Ok(number),
             Ok(_) | Err(_) => Err(FormatError::Impossible("count")),
         };
-        for (slot, &number) in open.ones().zip(columns.ints(reader, count)?) {
+        columns.ints(reader, open, |slot, number| {
             buckets[slot].open.count = positive(number)?;
-        }
-        for (slot, &offset) in open.ones().zip(columns.ints(reader, count)?) {
+            Ok(())
+        })?;
+        columns.ints(reader, open, |slot, offset| {
             let bucket = &mut buckets[slot];
             bucket.open.first_ts = bucket.start.timestamp().0.saturating_add(offset);
-        }
-        for (slot, &offset) in open.ones().zip(columns.ints(reader, count)?) {
+            Ok(())
+        })?;
+        columns.ints(reader, open, |slot, offset| {
             let bucket = &mut buckets[slot];
             bucket.open.last_ts = bucket.start.timestamp().0.saturating_add(width.0).saturating_sub(offset);
-        }
-        let mut doubles = |set: fn(&mut Moments, f64)| -> Result<(), RowError> {
-            for (slot, &value) in open.ones().zip(columns.doubles(reader, count)?) {
-                set(&mut buckets[slot].open, value);
-            }
             Ok(())
-        };
-        doubles(|open, value| open.first = value)?;
-        doubles(|open, value| open.last = value)?;
-        doubles(|open, value| open.min = value)?;
-        doubles(|open, value| open.max = value)?;
-        doubles(|open, value| open.sum = value)?;
+        })?;
+        columns.doubles(reader, open, |slot, value| buckets[slot].open.first = value)?;
+        columns.doubles(reader, open, |slot, value| buckets[slot].open.last = value)?;
+        columns.doubles(reader, open, |slot, value| buckets[slot].open.min = value)?;
+        columns.doubles(reader, open, |slot, value| buckets[slot].open.max = value)?;
+        columns.doubles(reader, open, |slot, value| buckets[slot].open.sum = value)?;
 
-        let slots: Vec<usize> = open.ones().collect();
-        let reset = read_mask(reader, count)?;
-        for (nth, &number) in reset.ones().zip(columns.ints(reader, reset.count())?) {
-            buckets[slots[nth]].open.resets = positive(number)?;
-        }
-        for (nth, &value) in reset.ones().zip(columns.doubles(reader, reset.count())?) {
-            buckets[slots[nth]].open.reset_adj = value;
-        }
-        let nan = read_mask(reader, count)?;
-        for (nth, &number) in nan.ones().zip(columns.ints(reader, nan.count())?) {
-            buckets[slots[nth]].open.nan_count = positive(number)?;
-        }
+        let reset = read_mask(reader, open.count())?.within(open);
+        columns.ints(reader, reset, |slot, number| {
+            buckets[slot].open.resets = positive(number)?;
+            Ok(())
+        })?;
+        columns.doubles(reader, reset, |slot, value| buckets[slot].open.reset_adj = value)?;
+        let nan = read_mask(reader, open.count())?.within(open);
+        columns.ints(reader, nan, |slot, number| {
+            buckets[slot].open.nan_count = positive(number)?;
+            Ok(())
+        })?;
         Ok(())
     }
 }

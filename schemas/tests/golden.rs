@@ -14,7 +14,7 @@ use thermocline_schemas::chunk::{ChunkDecoder, ChunkEncoder, ChunkError};
 use thermocline_schemas::histogram::{Buckets, Histogram, ResetHint, SCHEMA_CUSTOM, Span, codec};
 use thermocline_schemas::points::{HISTOGRAM_BITS, Points, stale};
 use thermocline_schemas::rollup::{Bucket, bucketize};
-use thermocline_schemas::rollup_row::{RowError, decode_buckets, encode_buckets};
+use thermocline_schemas::rollup_row::{RowDecoder, RowError, encode_buckets};
 use thermocline_schemas::sketch::Sketch;
 use thermocline_schemas::time::{DurationMs, HOUR_MS, Hour, TimestampMs};
 
@@ -271,7 +271,9 @@ fn stored_rows_decode_to_their_buckets_and_are_written_the_same() {
                 expected.iter_mut().for_each(|bucket| bucket.open.sketch = Sketch::default());
             }
             let mut decoded = Vec::new();
-            decode_buckets(&bytes, TimestampMs(START), width, true, &mut decoded).expect("stored rows are valid");
+            RowDecoder::default()
+                .buckets(&bytes, TimestampMs(START), width, true, &mut decoded)
+                .expect("stored rows are valid");
             assert_eq!(decoded, expected, "{name}, {kind}");
             assert_eq!(encode_row(&points, width, with_sketch), bytes, "{name}: the same points give the same bytes");
         }
@@ -287,6 +289,12 @@ fn corrupt_files_are_errors() {
     let corrupt = |format: &str| fs::read(folder(format).join("corrupt.bin")).expect("in the repository");
     let chunk = ChunkDecoder::default().decode(&corrupt("chunk"), &mut Points::default());
     assert!(matches!(chunk, Err(ChunkError::Checksum { .. })));
-    let row = decode_buckets(&corrupt("rollup"), TimestampMs(START), DurationMs::MINUTE, true, &mut Vec::new());
+    let row = RowDecoder::default().buckets(
+        &corrupt("rollup"),
+        TimestampMs(START),
+        DurationMs::MINUTE,
+        true,
+        &mut Vec::new(),
+    );
     assert!(matches!(row, Err(RowError::Checksum { .. })));
 }

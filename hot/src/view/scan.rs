@@ -8,8 +8,9 @@
 use schemas::chunk::ChunkDecoder;
 use schemas::keys::{Family, parse_sealed_key, sealed_hour_prefix, sealed_key};
 use schemas::rollup::{Aggregate, Bucket, BucketMoments, aggregate_by_bucket, bucketize, bucketize_moments};
+use schemas::rollup_row::{RowDecoder, RowError};
 use schemas::tier_map::Form;
-use schemas::{DurationMs, Hour, MetricId, Points, Resolution, RetentionClass, SeriesAddress, rollup_row};
+use schemas::{DurationMs, Hour, MetricId, Points, Resolution, RetentionClass, SeriesAddress};
 
 use super::View;
 use crate::cursor::{Access, Cursor};
@@ -58,7 +59,7 @@ impl<'v> HourReader<'v> {
         Self { view, family, hour, access, current: None }
     }
 
-    /// The value of a series. Addresses must be asked for in ascending order.
+    /// The value of a series. Each address must be greater than the last.
     pub(crate) fn find(&mut self, address: SeriesAddress) -> Result<Option<&[u8]>, HotError> {
         if self.current.as_ref().is_none_or(|(class, _)| *class != address.class) {
             let prefix = sealed_hour_prefix(address.class, self.hour);
@@ -109,7 +110,7 @@ impl<'v> ChunkReader<'v> {
         }
     }
 
-    /// The chunk of a series. Addresses must be asked for in ascending order.
+    /// The chunk of a series. Each address must be greater than the last.
     pub(crate) fn find(&mut self, address: SeriesAddress) -> Result<Option<&[u8]>, HotError> {
         let form = self.form_of(address);
         self.reader(form).find(address)
@@ -224,45 +225,38 @@ impl View {
         addresses: &[SeriesAddress],
         each: &mut dyn FnMut(usize, &[Bucket]),
     ) -> Result<ScanStats, HotError> {
-        let mut stats = ScanStats::default();
-        let mut chunks = ChunkReader::new(self, hour, Access::Query);
-        let mut minutes = HourReader::new(self, Family::Minute(hour.week()), hour, Access::Query);
-        let mut hours = HourReader::new(self, Family::Hour(hour.week()), hour, Access::Query);
-        let (mut decoder, mut points) = (ChunkDecoder::default(), Points::default());
-        let mut buckets = Vec::new();
-        for (index, &address) in addresses.iter().enumerate() {
-            buckets.clear();
-            let rows = match (resolution, chunks.form_of(address)) {
-                (Resolution::Hour, _) => Some((&mut hours, DurationMs::HOUR)),
-                (Resolution::Minute, Form::Raw) => Some((&mut minutes, DurationMs::MINUTE)),
-                (Resolution::Minute | Resolution::Raw, _) => None,
-            };
-            if let Some((rows, width)) = rows {
-                if let Some(row) = rows.find(address)? {
-                    stats.row(row);
-                    rollup_row::decode_buckets(row, hour.start(), width, true, &mut buckets)
-                        .map_err(|error| rows.damaged("rollup row", address, error))?;
-                }
-            } else {
-                points.clear();
-                chunks.read(address, &mut decoder, &mut stats, &mut points)?;
-                bucketize(&points.timestamps, &points.values, DurationMs::MINUTE, |bucket| buckets.push(bucket));
-            }
-            if !buckets.is_empty() {
-                each(index, &buckets);
-            }
-        }
-        Ok(stats)
+        let mut decoder = RowDecoder::default();
+        let of_row = |row: &[u8], width, out: &mut _| decoder.buckets(row, hour.start(), width, true, out);
+        let of_points = |points: &Points, out: &mut Vec<_>| {
+            bucketize(&points.timestamps, &points.values, DurationMs::MINUTE, |bucket| out.push(bucket));
+        };
+        self.scan_rows((hour, resolution), addresses, of_row, of_points, each)
     }
 
-    /// The buckets of an hour with edges, without sketches. `resolution` is a minute or an hour. Otherwise as
-    /// [`View::scan_points`].
+    /// The same without sketches.
     pub fn scan_bucket_moments(
         &self,
         hour: Hour,
         resolution: Resolution,
         addresses: &[SeriesAddress],
         each: &mut dyn FnMut(usize, &[BucketMoments]),
+    ) -> Result<ScanStats, HotError> {
+        let mut decoder = RowDecoder::default();
+        let of_row = |row: &[u8], width, out: &mut _| decoder.moments(row, hour.start(), width, out);
+        let of_points = |points: &Points, out: &mut Vec<_>| {
+            bucketize_moments(&points.timestamps, &points.values, DurationMs::MINUTE, |bucket| out.push(bucket));
+        };
+        self.scan_rows((hour, resolution), addresses, of_row, of_points, each)
+    }
+
+    /// Buckets from rows of their width, or from the points of the chunk that stands for a row.
+    fn scan_rows<B>(
+        &self,
+        (hour, resolution): (Hour, Resolution),
+        addresses: &[SeriesAddress],
+        mut of_row: impl FnMut(&[u8], DurationMs, &mut Vec<B>) -> Result<(), RowError>,
+        of_points: impl Fn(&Points, &mut Vec<B>),
+        each: &mut dyn FnMut(usize, &[B]),
     ) -> Result<ScanStats, HotError> {
         let mut stats = ScanStats::default();
         let mut chunks = ChunkReader::new(self, hour, Access::Query);
@@ -280,15 +274,12 @@ impl View {
             if let Some((rows, width)) = rows {
                 if let Some(row) = rows.find(address)? {
                     stats.row(row);
-                    rollup_row::decode_moments(row, hour.start(), width, &mut buckets)
-                        .map_err(|error| rows.damaged("rollup row", address, error))?;
+                    of_row(row, width, &mut buckets).map_err(|error| rows.damaged("rollup row", address, error))?;
                 }
             } else {
                 points.clear();
                 chunks.read(address, &mut decoder, &mut stats, &mut points)?;
-                bucketize_moments(&points.timestamps, &points.values, DurationMs::MINUTE, |bucket| {
-                    buckets.push(bucket)
-                });
+                of_points(&points, &mut buckets);
             }
             if !buckets.is_empty() {
                 each(index, &buckets);
@@ -357,13 +348,20 @@ impl View {
 struct AggregateScratch<A> {
     decoder: ChunkDecoder,
     points: Points,
+    row_decoder: RowDecoder,
     rows: Vec<BucketMoments>,
     out: Vec<Timed<A>>,
 }
 
 impl<A> Default for AggregateScratch<A> {
     fn default() -> Self {
-        Self { decoder: ChunkDecoder::default(), points: Points::default(), rows: Vec::new(), out: Vec::new() }
+        Self {
+            decoder: ChunkDecoder::default(),
+            points: Points::default(),
+            row_decoder: RowDecoder::default(),
+            rows: Vec::new(),
+            out: Vec::new(),
+        }
     }
 }
 
@@ -396,7 +394,7 @@ impl<A: Aggregate> AggregateScratch<A> {
         let Some(row) = reader.find(address)? else { return Ok(()) };
         stats.row(row);
         self.rows.clear();
-        if let Err(error) = rollup_row::decode_moments(row, hour.start(), stored, &mut self.rows) {
+        if let Err(error) = self.row_decoder.moments(row, hour.start(), stored, &mut self.rows) {
             return Err(reader.damaged("rollup row", address, error));
         }
         for bucket in &self.rows {

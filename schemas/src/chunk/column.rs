@@ -89,6 +89,23 @@ impl ColumnHead {
     }
 }
 
+/// Reads a whole column that has one value, as [`ColumnHead::read`] and [`ColumnDecoder::read_body`] would.
+#[inline]
+pub(crate) fn read_single(reader: &mut Reader<'_>) -> Result<f64, FormatError> {
+    let mode = reader.u8()?;
+    let mut value = match mode & !(MODE_REPEATS | MODE_EXCEPTIONS) {
+        MODE_XOR if mode & MODE_EXCEPTIONS == 0 => reader.f64()?,
+        places => {
+            let places = Places::new(places).ok_or(FormatError::Impossible("column mode"))?;
+            places.to_f64(reader.ivarint()?)
+        }
+    };
+    if mode & MODE_EXCEPTIONS != 0 {
+        read_exceptions(reader, std::slice::from_mut(&mut value))?;
+    }
+    Ok(value)
+}
+
 /// Plans and writes columns. Reuse it to save allocations.
 #[derive(Debug, Default)]
 pub(crate) struct ColumnEncoder {

@@ -1,7 +1,7 @@
 //! The parts that a row is made of: masks of buckets, and columns of the integers or doubles that those buckets have.
 
 use crate::chunk::FormatError;
-use crate::chunk::column::{ColumnDecoder, ColumnEncoder, ColumnHead};
+use crate::chunk::column::{ColumnDecoder, ColumnEncoder, ColumnHead, read_single};
 use crate::chunk::ints::{IntEncoder, LIMIT, read_ints};
 use crate::varint::{Reader, put_ivarint};
 
@@ -16,6 +16,18 @@ pub(super) struct Mask(u64);
 impl Mask {
     pub(super) fn count(self) -> usize {
         self.0.count_ones() as usize
+    }
+
+    /// The same, as positions of all buckets, of a mask of those that `outer` has.
+    pub(super) fn within(self, outer: Self) -> Self {
+        if self.0 == 0 {
+            return self;
+        }
+        if self.0 == all(outer.count()) {
+            return outer;
+        }
+        let ones = outer.ones().enumerate().filter(|(nth, _)| self.0 >> nth & 1 == 1);
+        Self(ones.fold(0, |bits, (_, slot)| bits | 1 << slot))
     }
 
     /// The positions that have something, rising.
@@ -111,22 +123,46 @@ pub(super) struct ColumnReader {
 }
 
 impl ColumnReader {
-    pub(super) fn doubles(&mut self, reader: &mut Reader<'_>, len: usize) -> Result<&[f64], FormatError> {
-        self.doubles.clear();
-        if len > 0 {
-            let head = ColumnHead::read(reader)?;
-            self.column.read_body(head, reader, len, &mut self.doubles)?;
+    /// Gives each value of a column to the bucket that it is of.
+    #[inline]
+    pub(super) fn doubles(
+        &mut self,
+        reader: &mut Reader<'_>,
+        of: Mask,
+        mut set: impl FnMut(usize, f64),
+    ) -> Result<(), FormatError> {
+        if of.0 == 0 {
+            return Ok(());
         }
-        Ok(&self.doubles)
+        if of.count() == 1 {
+            set(of.0.trailing_zeros() as usize, read_single(reader)?);
+            return Ok(());
+        }
+        self.doubles.clear();
+        let head = ColumnHead::read(reader)?;
+        self.column.read_body(head, reader, of.count(), &mut self.doubles)?;
+        of.ones().zip(&self.doubles).for_each(|(slot, &value)| set(slot, value));
+        Ok(())
     }
 
-    pub(super) fn ints(&mut self, reader: &mut Reader<'_>, len: usize) -> Result<&[i64], FormatError> {
-        self.ints.clear();
-        self.ints.resize(len, 0);
-        if len > 0 {
-            let first = reader.ivarint()?;
-            read_ints(reader, first, &mut self.ints)?;
+    /// As [`ColumnReader::doubles`]; stops at what `set` refuses.
+    #[inline]
+    pub(super) fn ints(
+        &mut self,
+        reader: &mut Reader<'_>,
+        of: Mask,
+        mut set: impl FnMut(usize, i64) -> Result<(), FormatError>,
+    ) -> Result<(), FormatError> {
+        if of.0 == 0 {
+            return Ok(());
         }
-        Ok(&self.ints)
+        let first = reader.ivarint()?;
+        if of.count() == 1 {
+            return set(of.0.trailing_zeros() as usize, first);
+        }
+        self.ints.clear();
+        self.ints.resize(of.count(), 0);
+        read_ints(reader, first, &mut self.ints)?;
+        of.ones().zip(&self.ints).try_for_each(|(slot, &int)| set(slot, int))
     }
 }

@@ -37,9 +37,9 @@ fn forge_checksum(bytes: &mut [u8]) {
 fn decode_every_way(bytes: &[u8]) {
     for width in [DurationMs::MINUTE, DurationMs::HOUR, DurationMs(7)] {
         let mut buckets = Vec::new();
-        let _ = decode_buckets(bytes, TimestampMs(0), width, true, &mut buckets);
-        let _ = decode_buckets(bytes, Hour::MAX.start(), width, false, &mut buckets);
-        let _ = decode_moments(bytes, Hour(495_000).start(), width, &mut Vec::new());
+        let _ = RowDecoder::default().buckets(bytes, TimestampMs(0), width, true, &mut buckets);
+        let _ = RowDecoder::default().buckets(bytes, Hour::MAX.start(), width, false, &mut buckets);
+        let _ = RowDecoder::default().moments(bytes, Hour(495_000).start(), width, &mut Vec::new());
         if buckets.len() > 1 && buckets[0].start < buckets[1].start {
             let _ = buckets[0].closed().combine(&buckets[1].closed()).quantile(0.5);
         }
@@ -52,12 +52,12 @@ proptest! {
         for (hour, width, buckets) in hours_of(&points) {
             let bytes = encode(width, hour, &buckets, true);
             let mut back = Vec::new();
-            decode_buckets(&bytes, hour, width, true, &mut back).expect("valid");
+            RowDecoder::default().buckets(&bytes, hour, width, true, &mut back).expect("valid");
             prop_assert_eq!(&back, &buckets);
             prop_assert!(has_sketches(&bytes).expect("valid"));
 
             let mut moments = Vec::new();
-            decode_moments(&bytes, hour, width, &mut moments).expect("valid");
+            RowDecoder::default().moments(&bytes, hour, width, &mut moments).expect("valid");
             prop_assert_eq!(moments, buckets.iter().map(Bucket::moments).collect::<Vec<_>>());
         }
     }
@@ -67,7 +67,7 @@ proptest! {
         for (hour, width, buckets) in hours_of(&points) {
             let bytes = encode(width, hour, &buckets, false);
             let mut back = Vec::new();
-            decode_buckets(&bytes, hour, width, true, &mut back).expect("valid");
+            RowDecoder::default().buckets(&bytes, hour, width, true, &mut back).expect("valid");
             let moments = |buckets: &[Bucket]| buckets.iter().map(Bucket::moments).collect::<Vec<_>>();
             prop_assert_eq!(moments(&back), moments(&buckets));
             prop_assert!(back.iter().all(|bucket| bucket.open.sketch.count() == 0));
@@ -80,10 +80,10 @@ proptest! {
         let mut bytes = encode(width, hour, &buckets, true);
         let at = at.index(bytes.len());
         let mut out = Vec::new();
-        prop_assert!(decode_buckets(&bytes[..at], hour, width, true, &mut out).is_err());
+        prop_assert!(RowDecoder::default().buckets(&bytes[..at], hour, width, true, &mut out).is_err());
         bytes[at] ^= 1_u8 << bit;
-        prop_assert!(decode_buckets(&bytes, hour, width, true, &mut out).is_err());
-        prop_assert!(decode_moments(&bytes, hour, width, &mut Vec::new()).is_err());
+        prop_assert!(RowDecoder::default().buckets(&bytes, hour, width, true, &mut out).is_err());
+        prop_assert!(RowDecoder::default().moments(&bytes, hour, width, &mut Vec::new()).is_err());
         prop_assert!(out.is_empty());
     }
 
@@ -116,7 +116,7 @@ fn a_bucket_of_nothing_but_a_staleness_marker_is_kept() {
     bucketize(&[0, 90_000], &[stale(), stale()], DurationMs::MINUTE, |bucket| buckets.push(bucket));
     let bytes = encode(DurationMs::MINUTE, TimestampMs(0), &buckets, true);
     let mut back = Vec::new();
-    decode_buckets(&bytes, TimestampMs(0), DurationMs::MINUTE, true, &mut back).expect("valid");
+    RowDecoder::default().buckets(&bytes, TimestampMs(0), DurationMs::MINUTE, true, &mut back).expect("valid");
     assert_eq!(back, buckets);
     assert_eq!((back[0].closed().moments.stale_ts, back[1].open.moments.stale_ts), (Some(0), Some(90_000)));
 }
