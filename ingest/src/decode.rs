@@ -16,7 +16,7 @@ pub mod remote_write_v2;
 
 mod collector;
 pub(crate) mod native_histogram;
-pub(crate) mod protobuf;
+pub mod protobuf;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -5,8 +5,12 @@
 //! Split in two because a sender's series stay the same: what is sent again is a copy of bytes.
 
 mod histogram;
+pub mod protobuf;
 
+pub use histogram::put_histogram;
+use protobuf::put_message;
 use schemas::histogram::Histogram;
+use schemas::varint::{put_uvarint, uvarint_len};
 
 /// The label fields of a `TimeSeries` message; `pairs` hold the metric name and must be sorted by name, as remote
 /// write demands.
@@ -15,9 +19,9 @@ pub fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8
     for (name, value) in pairs {
         let len = field_len(name.len()) + field_len(value.len());
         out.push(FIELD_1_BYTES);
-        write_varint(&mut out, wide(len));
-        write_bytes(&mut out, FIELD_1_BYTES, name.as_bytes());
-        write_bytes(&mut out, FIELD_2_BYTES, value.as_bytes());
+        put_uvarint(&mut out, wide(len));
+        put_message(&mut out, 1, name.as_bytes());
+        put_message(&mut out, 2, value.as_bytes());
     }
     out
 }
@@ -27,15 +31,15 @@ pub fn write_series(out: &mut Vec<u8>, labels: &[u8], samples: &[(i64, f64)]) {
     let len =
         labels.len() + samples.iter().map(|(timestamp_ms, _)| field_len(sample_len(*timestamp_ms))).sum::<usize>();
     out.push(FIELD_1_BYTES);
-    write_varint(out, wide(len));
+    put_uvarint(out, wide(len));
     out.extend_from_slice(labels);
     for &(timestamp_ms, value) in samples {
         out.push(FIELD_2_BYTES);
-        write_varint(out, wide(sample_len(timestamp_ms)));
+        put_uvarint(out, wide(sample_len(timestamp_ms)));
         out.push(FIELD_1_FIXED64);
         out.extend_from_slice(&value.to_le_bytes());
         out.push(FIELD_2_VARINT);
-        write_varint(out, timestamp_ms.cast_unsigned());
+        put_uvarint(out, timestamp_ms.cast_unsigned());
     }
 }
 
@@ -54,31 +58,12 @@ const FIELD_1_FIXED64: u8 = 1 << 3 | 1;
 const FIELD_2_VARINT: u8 = 2 << 3;
 
 fn sample_len(timestamp_ms: i64) -> usize {
-    1 + 8 + 1 + varint_len(timestamp_ms.cast_unsigned())
+    1 + 8 + 1 + uvarint_len(timestamp_ms.cast_unsigned())
 }
 
 /// Bytes of a field that holds `len` bytes: key, length, content.
 fn field_len(len: usize) -> usize {
-    1 + varint_len(wide(len)) + len
-}
-
-fn varint_len(number: u64) -> usize {
-    let bits = (u64::BITS - number.leading_zeros()).max(1);
-    bits.div_ceil(7) as usize
-}
-
-fn write_bytes(out: &mut Vec<u8>, key: u8, bytes: &[u8]) {
-    out.push(key);
-    write_varint(out, wide(bytes.len()));
-    out.extend_from_slice(bytes);
-}
-
-fn write_varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push((number & 0x7f).to_le_bytes()[0] | 0x80);
-        number >>= 7;
-    }
-    out.push(number.to_le_bytes()[0]);
+    1 + uvarint_len(wide(len)) + len
 }
 
 fn wide(len: usize) -> u64 {

@@ -13,7 +13,9 @@ use schemas::histogram::{BUCKETS_MAX, Buckets, Histogram, ResetHint, SCHEMA_MAX,
 use schemas::points::is_stale;
 
 use super::DecodeError;
-use super::protobuf::{Field, Reader, zigzag};
+use schemas::varint::unzigzag;
+
+use super::protobuf::{Field, Reader};
 
 /// Schemas up to here are of exponential buckets too fine for us, and are reduced.
 const SCHEMA_RESERVED_MAX: i32 = 52;
@@ -76,10 +78,10 @@ impl Message {
         match number {
             1 => (self.histogram.count, self.is_float) = (count, false),
             // A number that no schema has stays one when it is cut to 32 bits, as other decoders do.
-            4 => self.histogram.schema = i32::try_from(zigzag(value)).unwrap_or(i32::MAX),
+            4 => self.histogram.schema = i32::try_from(unzigzag(value)).unwrap_or(i32::MAX),
             6 => self.histogram.zero_count = count,
-            9 => push(&mut self.deltas.negative, zigzag(value)),
-            12 => push(&mut self.deltas.positive, zigzag(value)),
+            9 => push(&mut self.deltas.negative, unzigzag(value)),
+            12 => push(&mut self.deltas.positive, unzigzag(value)),
             14 => self.histogram.reset_hint = hint_of(value),
             15 => self.timestamp_ms = value.cast_signed(),
             _ => {}
@@ -167,7 +169,7 @@ fn span_of(mut reader: Reader<'_>) -> Result<Span, DecodeError> {
     let mut span = Span::default();
     while let Some(field) = reader.next_field()? {
         match field {
-            (1, Field::Varint(offset)) => span.offset = i32::try_from(zigzag(offset)).unwrap_or(i32::MIN),
+            (1, Field::Varint(offset)) => span.offset = i32::try_from(unzigzag(offset)).unwrap_or(i32::MIN),
             (2, Field::Varint(length)) => span.length = u32::try_from(length).unwrap_or(u32::MAX),
             _ => {}
         }

@@ -10,7 +10,7 @@ use super::DecodeError;
 
 /// The value of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Field {
+pub enum Field {
     Varint(u64),
     Fixed64(u64),
     Fixed32,
@@ -18,45 +18,49 @@ pub(crate) enum Field {
     Bytes(Range<usize>),
 }
 
-/// Reads the fields of `body[at..end]`.
-#[derive(Debug, Clone)]
-pub(crate) struct Reader<'a> {
+/// Reads the fields of a message from `at` on.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader<'a> {
+    /// The body up to the end of the message.
     body: &'a [u8],
     at: usize,
-    end: usize,
     /// What the body is, for errors.
     format: &'static str,
 }
 
 impl<'a> Reader<'a> {
     /// Reads the whole of `body`, which errors call by `format`.
-    pub(crate) fn new(body: &'a [u8], format: &'static str) -> Self {
-        Self { body, at: 0, end: body.len(), format }
+    pub fn new(body: &'a [u8], format: &'static str) -> Self {
+        Self { body, at: 0, format }
     }
 
     /// A reader of a message inside this one. `range` comes from a [`Field::Bytes`] of it.
-    pub(crate) fn within(&self, range: Range<usize>) -> Self {
-        Self { at: range.start, end: range.end, ..*self }
+    #[inline]
+    pub fn within(&self, range: Range<usize>) -> Self {
+        Self { body: &self.body[..range.end], at: range.start, format: self.format }
     }
 
     /// What is left of the message.
-    pub(crate) fn rest(&self) -> &'a [u8] {
-        &self.body[self.at..self.end]
+    #[inline]
+    pub fn rest(&self) -> &'a [u8] {
+        &self.body[self.at..]
     }
 
     /// Passes over `len` bytes that somebody else has read.
-    pub(crate) fn skip(&mut self, len: usize) -> Result<(), DecodeError> {
+    #[inline]
+    pub fn skip(&mut self, len: usize) -> Result<(), DecodeError> {
         self.advance(len)
     }
 
-    pub(crate) fn slice(&self, range: Range<usize>) -> &'a [u8] {
+    pub fn slice(&self, range: Range<usize>) -> &'a [u8] {
         &self.body[range]
     }
 
     /// Number and value of the next field; `None` at the end of the message.
-    #[inline]
-    pub(crate) fn next_field(&mut self) -> Result<Option<(u64, Field)>, DecodeError> {
-        if self.at >= self.end {
+    // As a call it would hand its answer over in memory, which costs more than reading the field does.
+    #[inline(always)]
+    pub fn next_field(&mut self) -> Result<Option<(u64, Field)>, DecodeError> {
+        if self.at >= self.body.len() {
             return Ok(None);
         }
         let key = self.varint()?;
@@ -76,21 +80,27 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Most numbers have one byte or two: keys, lengths, references.
     #[inline]
     fn varint(&mut self) -> Result<u64, DecodeError> {
-        match self.body[..self.end].get(self.at) {
-            Some(&byte) if byte < 0x80 => {
+        match *self.rest() {
+            [byte, ..] if byte < 0x80 => {
                 self.at += 1;
                 Ok(u64::from(byte))
             }
-            Some(_) | None => self.long_varint(),
+            [low, high, ..] if high < 0x80 => {
+                self.at += 2;
+                Ok(u64::from(high) << 7 | u64::from(low & 0x7f))
+            }
+            _ => self.long_varint(),
         }
     }
 
+    #[inline(never)]
     fn long_varint(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0_u64;
         for shift in (0..70).step_by(7) {
-            let Some(&byte) = self.body[..self.end].get(self.at) else {
+            let Some(&byte) = self.body.get(self.at) else {
                 return Err(self.malformed("the message ends inside a number"));
             };
             self.at += 1;
@@ -105,7 +115,7 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn fixed64(&mut self) -> Result<u64, DecodeError> {
-        match self.body[self.at..self.end].first_chunk::<8>() {
+        match self.rest().first_chunk::<8>() {
             Some(chunk) => {
                 self.at += 8;
                 Ok(u64::from_le_bytes(*chunk))
@@ -114,7 +124,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn bytes(&mut self) -> Result<Range<usize>, DecodeError> {
         let len = self.varint()?;
         let start = self.at;
@@ -125,51 +135,41 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn advance(&mut self, len: usize) -> Result<(), DecodeError> {
-        match self.at.checked_add(len) {
-            Some(end) if end <= self.end => {
-                self.at = end;
-                Ok(())
-            }
-            Some(_) | None => {
-                let bytes = if len == 1 { "byte" } else { "bytes" };
-                Err(self.malformed(&format!("a field of {len} {bytes} ends after its message")))
-            }
+        if len > self.rest().len() {
+            return Err(self.too_long(len));
         }
+        self.at += len;
+        Ok(())
+    }
+
+    #[cold]
+    fn too_long(&self, len: usize) -> DecodeError {
+        let bytes = if len == 1 { "byte" } else { "bytes" };
+        self.malformed(&format!("a field of {len} {bytes} ends after its message"))
     }
 
     /// The next of the numbers that stand packed in this field, one behind the other; `None` at its end.
     #[inline]
-    pub(crate) fn next_packed_varint(&mut self) -> Result<Option<u64>, DecodeError> {
-        if self.at >= self.end { Ok(None) } else { self.varint().map(Some) }
+    pub fn next_packed_varint(&mut self) -> Result<Option<u64>, DecodeError> {
+        if self.at >= self.body.len() { Ok(None) } else { self.varint().map(Some) }
     }
 
     /// The next of the numbers of eight bytes that stand packed in this field; `None` at its end.
     #[inline]
-    pub(crate) fn next_packed_fixed64(&mut self) -> Result<Option<u64>, DecodeError> {
-        if self.at >= self.end { Ok(None) } else { self.fixed64().map(Some) }
+    pub fn next_packed_fixed64(&mut self) -> Result<Option<u64>, DecodeError> {
+        if self.at >= self.body.len() { Ok(None) } else { self.fixed64().map(Some) }
     }
 
     /// An error at this place of the body.
     #[cold]
-    pub(crate) fn malformed(&self, what: &str) -> DecodeError {
+    pub fn malformed(&self, what: &str) -> DecodeError {
         DecodeError::Malformed { format: self.format, place: format!("byte {}", self.at), what: what.to_owned() }
     }
-}
-
-/// The number behind a zigzag encoding (`sint32`, `sint64`).
-pub(crate) fn zigzag(number: u64) -> i64 {
-    (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn zigzag_gives_small_numbers_of_both_signs() {
-        let numbers = [0, 1, 2, 3, u64::MAX - 1, u64::MAX].map(zigzag);
-        assert_eq!(numbers, [0, -1, 1, -2, i64::MAX, i64::MIN]);
-    }
 
     #[test]
     fn packed_numbers_end_with_their_field() {

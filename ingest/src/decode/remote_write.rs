@@ -60,7 +60,7 @@ struct Request<'s, 'b, 'a> {
 
 impl<'a> Request<'_, '_, 'a> {
     fn time_series(&mut self, mut reader: Reader<'a>) -> Result<(), DecodeError> {
-        let whole = reader.clone();
+        let whole = reader;
         let plain = self.scratch.plain.read(reader.rest(), self.out.scope.limits);
         if let Some(labels_bytes) = plain {
             reader.skip(labels_bytes)?;
@@ -77,7 +77,7 @@ impl<'a> Request<'_, '_, 'a> {
         if plain.is_some() && !more_labels {
             return self.push_samples(index, true, &whole);
         }
-        match self.canonical_labels(whole.clone())? {
+        match self.canonical_labels(whole)? {
             Ok(()) => return self.push_samples(index, false, &whole),
             Err(reason) => self.out.reject(index, points, reason),
         }
@@ -92,7 +92,9 @@ impl<'a> Request<'_, '_, 'a> {
         let limit = self.out.scope.limits.points_per_request;
         let samples_max = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut labels = false;
-        while let Some(field) = reader.next_field()? {
+        loop {
+            plain_samples(reader, samples, samples_max - histograms.len())?;
+            let Some(field) = reader.next_field()? else { return Ok(labels) };
             match field {
                 (1, Field::Bytes(_)) => labels = true,
                 (2 | 4, Field::Bytes(_)) if samples.len() + histograms.len() == samples_max => {
@@ -104,7 +106,6 @@ impl<'a> Request<'_, '_, 'a> {
                 _ => {}
             }
         }
-        Ok(labels)
     }
 
     /// Makes the labels of a series canonical, wherever in the message and in whatever order they stand. The outer
@@ -196,6 +197,22 @@ fn label_of<'a>(mut reader: Reader<'a>) -> Result<Pair<'a>, DecodeError> {
         }
     }
     Ok(pair)
+}
+
+/// Reads samples as senders write them, up to the first field that is none or not written so, or to `samples_max`.
+#[inline]
+pub(super) fn plain_samples(
+    series: &mut Reader<'_>,
+    samples: &mut Vec<(i64, f64)>,
+    samples_max: usize,
+) -> Result<(), DecodeError> {
+    while samples.len() < samples_max
+        && let Some(sample) = plain::sample(series.rest())
+    {
+        samples.push(sample);
+        series.skip(plain::SAMPLE_BYTES)?;
+    }
+    Ok(())
 }
 
 /// A sample's time in ms, and its value.

@@ -14,7 +14,7 @@ use schemas::labels::METRIC_NAME;
 use schemas::{PointBatch, RejectReason};
 
 use super::protobuf::{Field, Reader};
-use super::remote_write::{push_series, sample_of};
+use super::remote_write::{plain_samples, push_series, sample_of};
 use super::{Collector, DecodeError, Decoded, Origins, Scope};
 use crate::canonical::{LABELS_READ_MAX, Pair, require_utf8, room_for_label, settle, write_series};
 
@@ -36,7 +36,7 @@ pub fn decode(body: &[u8], scope: Scope<'_>, batch: &mut PointBatch) -> Result<D
     let mut reader = Reader::new(body, FORMAT);
     let mut request = Request {
         out: Collector::new(scope, batch, Origins::of_groups()),
-        symbols: Symbols::read(body, reader.clone())?,
+        symbols: Symbols::read(body, reader)?,
         scratch: Scratch::default(),
         described: Vec::new(),
         series_seen: 0,
@@ -55,9 +55,9 @@ pub fn decode(body: &[u8], scope: Scope<'_>, batch: &mut PointBatch) -> Result<D
 /// Memory that is used again for each time series.
 #[derive(Default)]
 struct Scratch<'a> {
-    /// References of names and values, in turn.
-    references: Vec<u32>,
     plain: PlainLabels,
+    /// References of names and values, in turn, of a series that goes the general way.
+    references: Vec<u32>,
     pairs: Vec<Pair<'a>>,
     canonical: Vec<u8>,
     samples: Vec<(i64, f64)>,
@@ -79,16 +79,24 @@ struct Named {
     metric: u32,
 }
 
+/// What a series has beside its points.
+#[derive(Default)]
+struct Fields {
+    /// Where its references lie packed, if all of them do.
+    packed: Option<Range<usize>>,
+    metadata: Metadata,
+}
+
 impl<'a> Request<'_, '_, 'a> {
     fn time_series(&mut self, mut reader: Reader<'a>) -> Result<(), DecodeError> {
-        let whole = reader.clone();
-        let metadata = self.fields(&mut reader)?;
+        let whole = reader;
+        let Fields { packed, metadata } = self.fields(&mut reader)?;
         let index = self.series_seen;
         self.series_seen += 1;
         let points = self.scratch.samples.len() + self.scratch.histograms.len();
         let points = u64::try_from(points).unwrap_or(u64::MAX);
         self.out.see(points)?;
-        let named = self.named().and_then(|named| {
+        let named = self.named(packed, &whole)?.and_then(|named| {
             if points == 0 {
                 return Err(RejectReason::Malformed("a series without a sample or a histogram".to_owned()));
             }
@@ -104,39 +112,51 @@ impl<'a> Request<'_, '_, 'a> {
         }
     }
 
-    /// Reads the fields of a series into the scratch memory.
-    fn fields(&mut self, reader: &mut Reader<'a>) -> Result<Metadata, DecodeError> {
+    /// Reads the fields of a series, its points into the scratch memory.
+    fn fields(&mut self, reader: &mut Reader<'a>) -> Result<Fields, DecodeError> {
         let scratch = &mut self.scratch;
-        scratch.references.clear();
         scratch.samples.clear();
         scratch.histograms.clear();
         let limit = self.out.scope.limits.points_per_request;
         let points_max = usize::try_from(limit).unwrap_or(usize::MAX);
-        let mut metadata = Metadata::default();
-        while let Some(field) = reader.next_field()? {
+        let (mut fields, mut labelled) = (Fields::default(), false);
+        loop {
+            plain_samples(reader, &mut scratch.samples, points_max - scratch.histograms.len())?;
+            let Some(field) = reader.next_field()? else { return Ok(fields) };
             match field {
-                (1, Field::Bytes(packed)) => references(reader.within(packed), &mut scratch.references)?,
-                (1, Field::Varint(reference)) => add_reference(reference, &mut scratch.references),
-                (2 | 3, Field::Bytes(_)) if scratch.samples.len() + scratch.histograms.len() >= points_max => {
+                (1, Field::Bytes(packed)) if !labelled => (fields.packed, labelled) = (Some(packed), true),
+                (1, _) => (fields.packed, labelled) = (None, true),
+                (2 | 3, Field::Bytes(_)) if scratch.samples.len() + scratch.histograms.len() == points_max => {
                     return Err(DecodeError::TooManyPoints { limit });
                 }
                 (2, Field::Bytes(sample)) => scratch.samples.push(sample_of(reader.within(sample))?),
                 (3, Field::Bytes(histogram)) => scratch.histograms.push(histogram),
                 (4, Field::Bytes(_)) => self.out.decoded.dropped.exemplars += 1,
-                (5, Field::Bytes(said)) => metadata = Metadata::read(reader.within(said))?,
+                (5, Field::Bytes(said)) => fields.metadata = Metadata::read(reader.within(said))?,
                 _ => {}
             }
         }
-        Ok(metadata)
     }
 
-    /// Makes the labels of the series canonical.
-    fn named(&mut self) -> Result<Named, RejectReason> {
-        let Scratch { references, plain, pairs, canonical, .. } = &mut self.scratch;
+    /// Makes the labels of the series canonical. The outer result is for a damaged message.
+    fn named(
+        &mut self,
+        packed: Option<Range<usize>>,
+        series: &Reader<'a>,
+    ) -> Result<Result<Named, RejectReason>, DecodeError> {
         let limits = self.out.scope.limits;
-        if let Some(metric) = plain.read(references, &self.symbols, limits) {
-            return Ok(Named { plain: true, metric });
+        if let Some(packed) = packed
+            && let Some(metric) = self.scratch.plain.read(series.slice(packed), &self.symbols, limits)
+        {
+            return Ok(Ok(Named { plain: true, metric }));
         }
+        self.scratch.references.clear();
+        references(*series, &mut self.scratch.references)?;
+        Ok(self.named_by_references())
+    }
+
+    fn named_by_references(&mut self) -> Result<Named, RejectReason> {
+        let Scratch { references, pairs, canonical, .. } = &mut self.scratch;
         if !references.len().is_multiple_of(2) {
             return Err(invalid("a label name has no value: the number of references is odd"));
         }
@@ -153,7 +173,7 @@ impl<'a> Request<'_, '_, 'a> {
         if !self.symbols.are_utf8() {
             require_utf8(pairs)?;
         }
-        settle(pairs, limits)?;
+        settle(pairs, self.out.scope.limits)?;
         write_series(pairs, canonical)?;
         Ok(Named { plain: false, metric })
     }
@@ -182,20 +202,28 @@ impl<'a> Request<'_, '_, 'a> {
     }
 }
 
-/// Reads packed references. More than any series may have are not kept: so many are refused anyway.
-fn references(mut packed: Reader<'_>, out: &mut Vec<u32>) -> Result<(), DecodeError> {
-    while let Some(reference) = packed.next_packed_varint()? {
-        add_reference(reference, out);
+/// Reads the references of a series, packed or apart. More than any series may have are not kept: so many are refused
+/// anyway.
+fn references(mut series: Reader<'_>, out: &mut Vec<u32>) -> Result<(), DecodeError> {
+    let mut add = |reference: u64| {
+        if out.len() <= 2 * LABELS_READ_MAX + 1 {
+            // No request has so many symbols that this one is another's.
+            out.push(u32::try_from(reference).unwrap_or(u32::MAX));
+        }
+    };
+    while let Some(field) = series.next_field()? {
+        match field {
+            (1, Field::Varint(reference)) => add(reference),
+            (1, Field::Bytes(packed)) => {
+                let mut packed = series.within(packed);
+                while let Some(reference) = packed.next_packed_varint()? {
+                    add(reference);
+                }
+            }
+            _ => {}
+        }
     }
     Ok(())
-}
-
-#[inline]
-fn add_reference(reference: u64, out: &mut Vec<u32>) {
-    if out.len() <= 2 * LABELS_READ_MAX + 1 {
-        // No request has so many symbols that this one is another's.
-        out.push(u32::try_from(reference).unwrap_or(u32::MAX));
-    }
 }
 
 fn invalid(what: &str) -> RejectReason {

@@ -1,103 +1,89 @@
 //! A native histogram as the message `prometheus.Histogram`: the inverse of `decode::native_histogram`.
 
 use schemas::histogram::{Buckets, Histogram, ResetHint};
+use schemas::varint::{put_f64, put_uvarint, zigzag};
 
-use super::{field_len, write_bytes, write_varint};
+use super::protobuf::{put_double, put_double_always, put_int, put_message, put_sint, put_uint, put_uint_always};
 
 /// Appends the message of a histogram at a time (ms).
-pub(super) fn write(out: &mut Vec<u8>, timestamp_ms: i64, histogram: &Histogram) {
-    let integer = histogram.is_integer;
-    write_count(out, [1, 2], integer, histogram.count);
-    write_double(out, 3, histogram.sum);
-    write_signed(out, 4, i64::from(histogram.schema));
-    write_double(out, 5, histogram.zero_threshold);
-    write_count(out, [6, 7], integer, histogram.zero_count);
-    write_buckets(out, 8, integer, &histogram.negative);
-    write_buckets(out, 11, integer, &histogram.positive);
-    write_unsigned(out, 14, hint_code(histogram.reset_hint));
-    write_unsigned(out, 15, timestamp_ms.cast_unsigned());
-    if !histogram.custom_values.is_empty() {
-        write_doubles(out, 16, &histogram.custom_values);
-    }
-}
-
-/// Spans at `field`; behind it, differences of integer counts; behind that, float counts.
-fn write_buckets(out: &mut Vec<u8>, field: u64, integer: bool, buckets: &Buckets) {
-    let mut part = Vec::new();
-    for span in &buckets.spans {
-        part.clear();
-        write_signed(&mut part, 1, i64::from(span.offset));
-        write_unsigned(&mut part, 2, u64::from(span.length));
-        write_block(out, field, &part);
-    }
-    if buckets.counts.is_empty() {
-        return;
-    }
-    if integer {
-        part.clear();
-        let mut before = 0;
-        for &count in &buckets.counts {
-            write_varint(&mut part, zigzag(whole(count).wrapping_sub(before)));
-            before = whole(count);
-        }
-        write_block(out, field + 1, &part);
+pub fn put_histogram(out: &mut Vec<u8>, ms: i64, histogram: &Histogram) {
+    if histogram.is_integer {
+        put_count(out, 1, histogram.count);
     } else {
-        write_doubles(out, field + 2, &buckets.counts);
+        put_double_always(out, 2, histogram.count);
+    }
+    put_double(out, 3, histogram.sum);
+    put_sint(out, 4, i64::from(histogram.schema));
+    put_double(out, 5, histogram.zero_threshold);
+    if histogram.is_integer {
+        put_count(out, 6, histogram.zero_count);
+    } else {
+        put_double_always(out, 7, histogram.zero_count);
+    }
+    push_buckets(out, 8, &histogram.negative, histogram.is_integer);
+    push_buckets(out, 11, &histogram.positive, histogram.is_integer);
+    let hint = match histogram.reset_hint {
+        ResetHint::Unknown => 0,
+        ResetHint::Reset => 1,
+        ResetHint::NotReset => 2,
+        ResetHint::Gauge => 3,
+    };
+    put_uint(out, 14, hint);
+    put_int(out, 15, ms);
+    // Field 16 has a key of two bytes.
+    if !histogram.custom_values.is_empty() {
+        out.extend_from_slice(&[0x82, 0x01]);
+        push_packed_doubles(out, &histogram.custom_values);
     }
 }
 
-/// A count at the field of its kind: integer or float.
-fn write_count(out: &mut Vec<u8>, [of_integers, of_floats]: [u64; 2], integer: bool, count: f64) {
-    match integer {
-        true => write_unsigned(out, of_integers, whole(count).cast_unsigned()),
-        false => write_double(out, of_floats, count),
-    }
+/// A count of a choice between fields: written even if it is 0.
+fn put_count(out: &mut Vec<u8>, field: u8, count: f64) {
+    put_uint_always(out, field, whole(count).cast_unsigned());
 }
 
+/// A count of an integer histogram.
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "a sender's integer: exact up to 2^53, beyond as near as a double is"
+    reason = "senders' integers, exact up to 2^53; beyond, as near as a double is"
 )]
 fn whole(count: f64) -> i64 {
     count as i64
 }
 
-fn hint_code(hint: ResetHint) -> u64 {
-    match hint {
-        ResetHint::Unknown => 0,
-        ResetHint::Reset => 1,
-        ResetHint::NotReset => 2,
-        ResetHint::Gauge => 3,
+/// Spans, and behind them in the next fields: differences of integer counts, or float counts.
+fn push_buckets(out: &mut Vec<u8>, field: u8, buckets: &Buckets, integer: bool) {
+    let mut part = Vec::new();
+    for span in &buckets.spans {
+        part.clear();
+        put_sint(&mut part, 1, i64::from(span.offset));
+        put_uint(&mut part, 2, u64::from(span.length));
+        put_message(out, field, &part);
     }
+    if buckets.counts.is_empty() {
+        return;
+    }
+    if !integer {
+        out.push(((field + 2) << 3) | 2);
+        push_packed_doubles(out, &buckets.counts);
+        return;
+    }
+    part.clear();
+    let mut before = 0;
+    for count in &buckets.counts {
+        let count = whole(*count);
+        put_uvarint(&mut part, zigzag(count.wrapping_sub(before)));
+        before = count;
+    }
+    put_message(out, field + 1, &part);
 }
 
-fn write_unsigned(out: &mut Vec<u8>, field: u64, value: u64) {
-    write_varint(out, field << 3);
-    write_varint(out, value);
-}
-
-fn write_signed(out: &mut Vec<u8>, field: u64, value: i64) {
-    write_unsigned(out, field, zigzag(value));
-}
-
-fn zigzag(value: i64) -> u64 {
-    (value << 1 ^ value >> 63).cast_unsigned()
-}
-
-fn write_double(out: &mut Vec<u8>, field: u64, value: f64) {
-    write_varint(out, field << 3 | 1);
-    out.extend_from_slice(&value.to_le_bytes());
-}
-
-fn write_doubles(out: &mut Vec<u8>, field: u64, values: &[f64]) {
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    write_block(out, field, &bytes);
-}
-
-fn write_block(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
-    write_varint(out, field << 3 | 2);
-    write_varint(out, super::wide(bytes.len()));
-    out.extend_from_slice(bytes);
+/// A list of doubles, without the key of its field.
+fn push_packed_doubles(out: &mut Vec<u8>, values: &[f64]) {
+    put_uvarint(out, values.len() as u64 * 8);
+    for value in values {
+        put_f64(out, *value);
+    }
 }
 
 /// Appends one `TimeSeries` of a `WriteRequest`: labels as [`super::labels`] gave them, histograms by time (ms).
@@ -110,9 +96,8 @@ pub(super) fn write_series<'h>(
     let mut message = Vec::new();
     for (timestamp_ms, histogram) in histograms {
         message.clear();
-        write(&mut message, timestamp_ms, histogram);
-        series.reserve(field_len(message.len()));
-        write_block(&mut series, 4, &message);
+        put_histogram(&mut message, timestamp_ms, histogram);
+        put_message(&mut series, 4, &message);
     }
-    write_bytes(out, super::FIELD_1_BYTES, &series);
+    put_message(out, 1, &series);
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hot::index::Index;
 use schemas::batch::MetricMetadata;
 use schemas::labels::METRIC_NAME;
 use schemas::{LabelMatcher, Labels, TimeRange};
@@ -92,18 +93,10 @@ impl Engine {
         limit: Option<usize>,
     ) -> Result<Limited<Vec<String>>, QueryError> {
         let asked = LabelsAsked { selectors, range, limit };
-        let reader = self.reader(Budget::new(self.limits.memory_bytes));
-        let work = async {
-            let (store, local) = (Arc::clone(&self.store), asked.clone());
-            let names = move || -> BTreeSet<String> {
-                let of = |matchers: Vec<LabelMatcher>| store.index().label_names(&matchers, local.range);
-                local.matchers().into_iter().flat_map(of).collect()
-            };
-            let mut texts = Texts { found: self.pool.run(names).await, share: reader.budget.share() };
-            self.others(&reader, &asked, &mut |labels| labels.iter().try_for_each(|(name, _)| texts.add(name))).await?;
-            Ok(asked.cut(texts.found))
-        };
-        self.catalogued(&reader, Box::pin(work)).await
+        let here =
+            |index: &Index, asked: &LabelsAsked, matchers: &[LabelMatcher]| index.label_names(matchers, asked.range);
+        let there = |labels: &Labels, texts: &mut Texts| labels.iter().try_for_each(|(name, _)| texts.add(name));
+        self.texts(asked, here, there).await
     }
 
     /// Values of a label among the selected series, sorted; among every series without a selector.
@@ -115,17 +108,30 @@ impl Engine {
         limit: Option<usize>,
     ) -> Result<Limited<Vec<String>>, QueryError> {
         let asked = LabelsAsked { selectors, range, limit };
+        let label = name.to_owned();
+        let here = move |index: &Index, asked: &LabelsAsked, matchers: &[LabelMatcher]| {
+            index.label_values(&label, matchers, asked.range, asked.limit())
+        };
+        let there = |labels: &Labels, texts: &mut Texts| labels.get(name).map_or(Ok(()), |value| texts.add(value));
+        self.texts(asked, here, there).await
+    }
+
+    /// Texts that the index gives for the matchers of each selector, and those in labels that others archived.
+    async fn texts<T: IntoIterator<Item = String>>(
+        &self,
+        asked: LabelsAsked,
+        here: impl Fn(&Index, &LabelsAsked, &[LabelMatcher]) -> T + Send + 'static,
+        there: impl Fn(&Labels, &mut Texts) -> Result<(), QueryError> + Send + Sync,
+    ) -> Result<Limited<Vec<String>>, QueryError> {
         let reader = self.reader(Budget::new(self.limits.memory_bytes));
         let work = async {
-            let (store, local, label) = (Arc::clone(&self.store), asked.clone(), name.to_owned());
-            let values = move || -> BTreeSet<String> {
-                let most = local.limit();
-                let of = |matchers: Vec<LabelMatcher>| store.index().label_values(&label, &matchers, local.range, most);
+            let (store, local) = (Arc::clone(&self.store), asked.clone());
+            let known = move || -> BTreeSet<String> {
+                let of = |matchers: Vec<LabelMatcher>| here(store.index(), &local, &matchers);
                 local.matchers().into_iter().flat_map(of).collect()
             };
-            let mut texts = Texts { found: self.pool.run(values).await, share: reader.budget.share() };
-            let add = &mut |labels: &Labels| labels.get(name).map_or(Ok(()), |value| texts.add(value));
-            self.others(&reader, &asked, add).await?;
+            let mut texts = Texts { found: self.pool.run(known).await, share: reader.budget.share() };
+            self.others(&reader, &asked, &mut |labels| there(labels, &mut texts)).await?;
             Ok(asked.cut(texts.found))
         };
         self.catalogued(&reader, Box::pin(work)).await

@@ -16,7 +16,7 @@ use schemas::tier_map::Tier;
 use schemas::{Epoch, Hour, Points, Resolution};
 
 use super::local::{Scan, scans};
-use super::{Question, Reader, Work};
+use super::{Partial, Question, Reader, Work};
 use crate::error::QueryError;
 use crate::limits::Share;
 
@@ -81,7 +81,7 @@ impl Encoded {
 
     /// Adds points that are later than all before.
     pub(crate) fn push_points(&mut self, series: usize, points: Points) {
-        self.points_bytes += points.len() * 16;
+        self.points_bytes += points.heap_bytes();
         self.pieces[series - self.first_series].push(Piece::Points(points));
     }
 

@@ -16,7 +16,6 @@ pub(super) mod metadata;
 pub(super) mod names;
 mod number;
 mod pieces;
-mod protobuf;
 pub(super) mod query;
 pub(super) mod remote_read;
 mod render;

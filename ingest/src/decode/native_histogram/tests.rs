@@ -2,51 +2,20 @@ use schemas::histogram::SCHEMA_CUSTOM;
 use schemas::points::stale;
 
 use super::*;
+use crate::decode::testing::wire::{double, field, number, signed, varint};
 
-/// A writer of the wire format, so that the reader is held against another reading of it.
-mod wire {
-    pub(super) fn varint(mut number: u64) -> Vec<u8> {
-        let mut out = Vec::new();
-        while number >= 0x80 {
-            out.push(u8::try_from(number & 0x7f).expect("seven bits") | 0x80);
-            number >>= 7;
-        }
-        out.push(u8::try_from(number).expect("below 0x80"));
-        out
-    }
-
-    pub(super) fn integer(number: u64, value: u64) -> Vec<u8> {
-        [varint(number << 3), varint(value)].concat()
-    }
-
-    pub(super) fn signed(number: u64, value: i64) -> Vec<u8> {
-        integer(number, (value << 1 ^ value >> 63).cast_unsigned())
-    }
-
-    pub(super) fn double(number: u64, value: f64) -> Vec<u8> {
-        [varint(number << 3 | 1), value.to_le_bytes().to_vec()].concat()
-    }
-
-    pub(super) fn bytes(number: u64, bytes: &[u8]) -> Vec<u8> {
-        [varint(number << 3 | 2), varint(u64::try_from(bytes.len()).expect("small")), bytes.to_vec()].concat()
-    }
-
-    pub(super) fn span(number: u64, offset: i64, length: u64) -> Vec<u8> {
-        bytes(number, &[signed(1, offset), integer(2, length)].concat())
-    }
-
-    pub(super) fn packed_deltas(number: u64, deltas: &[i64]) -> Vec<u8> {
-        let all: Vec<u8> =
-            deltas.iter().flat_map(|&delta| varint((delta << 1 ^ delta >> 63).cast_unsigned())).collect();
-        bytes(number, &all)
-    }
-
-    pub(super) fn packed_doubles(number: u64, values: &[f64]) -> Vec<u8> {
-        bytes(number, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
-    }
+fn span(field_number: u64, offset: i64, length: u64) -> Vec<u8> {
+    field(field_number, &[signed(1, offset), number(2, length)].concat())
 }
 
-use wire::{bytes, double, integer, packed_deltas, packed_doubles, signed, span};
+fn packed_deltas(field_number: u64, deltas: &[i64]) -> Vec<u8> {
+    let zigzag = |&delta: &i64| varint((delta << 1 ^ delta >> 63).cast_unsigned());
+    field(field_number, &deltas.iter().flat_map(zigzag).collect::<Vec<u8>>())
+}
+
+fn packed_doubles(field_number: u64, values: &[f64]) -> Vec<u8> {
+    field(field_number, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
+}
 
 fn read_one(message: &[Vec<u8>]) -> (i64, Result<NativeSample, String>) {
     let body = message.concat();
@@ -68,18 +37,18 @@ fn refused(message: &[Vec<u8>]) -> String {
 /// Buckets of both signs in two spans, counted by differences.
 fn integers() -> Vec<Vec<u8>> {
     vec![
-        integer(1, 19),
+        number(1, 19),
         double(3, 12.5),
         signed(4, -2),
         double(5, 0.001),
-        integer(6, 2),
+        number(6, 2),
         span(8, 3, 1),
         packed_deltas(9, &[4]),
         span(11, -1, 2),
         span(11, 3, 1),
         packed_deltas(12, &[5, -2, 2]),
-        integer(14, 2),
-        integer(15, 1_700_000_000_000),
+        number(14, 2),
+        number(15, 1_700_000_000_000),
     ]
 }
 
@@ -111,7 +80,7 @@ fn an_integer_histogram_gets_absolute_counts() {
 
 #[test]
 fn a_float_histogram_keeps_its_counts_and_need_not_add_up() {
-    let message = [double(2, 7.5), double(7, 0.5), span(11, 0, 2), packed_doubles(13, &[1.25, 2.5]), integer(14, 3)];
+    let message = [double(2, 7.5), double(7, 0.5), span(11, 0, 2), packed_doubles(13, &[1.25, 2.5]), number(14, 3)];
     let read = histogram(&message);
     assert_eq!((read.count, read.zero_count, read.is_integer), (7.5, 0.5, false));
     assert_eq!((read.positive.counts, read.reset_hint), (vec![1.25, 2.5], ResetHint::Gauge));
@@ -120,7 +89,7 @@ fn a_float_histogram_keeps_its_counts_and_need_not_add_up() {
 #[test]
 fn custom_buckets_bring_their_bounds() {
     let custom = |bounds: &[f64]| {
-        [integer(1, 3), signed(4, -53), span(11, 0, 3), packed_deltas(12, &[1, 0, 0]), packed_doubles(16, bounds)]
+        [number(1, 3), signed(4, -53), span(11, 0, 3), packed_deltas(12, &[1, 0, 0]), packed_doubles(16, bounds)]
     };
     let read = histogram(&custom(&[0.5, 2.5]));
     assert_eq!((read.schema, read.custom_values), (SCHEMA_CUSTOM, vec![0.5, 2.5]));
@@ -130,7 +99,7 @@ fn custom_buckets_bring_their_bounds() {
 
 #[test]
 fn a_stale_sum_ends_the_series_whatever_else_is_said() {
-    let message = [double(3, stale()), integer(15, 7), span(11, 0, 9)];
+    let message = [double(3, stale()), number(15, 7), span(11, 0, 9)];
     assert_eq!(read_one(&message), (7, Ok(NativeSample::Stale)));
 }
 
@@ -142,7 +111,7 @@ fn what_contradicts_itself_is_refused_with_the_reason() {
         refused(&message)
     };
     assert!(
-        change(0, integer(1, 18)).starts_with("invalid_value: invalid value: native histogram: the buckets hold 19")
+        change(0, number(1, 18)).starts_with("invalid_value: invalid value: native histogram: the buckets hold 19")
     );
     assert!(change(9, packed_deltas(12, &[5, -6, 9])).contains("count of a bucket is -1"));
     assert!(change(9, packed_deltas(12, &[5, 1])).contains("3 buckets, but there are 2"));
@@ -170,7 +139,7 @@ fn resolutions_beyond_ours_are_reduced() {
 
 #[test]
 fn bytes_that_are_no_message_are_an_error_of_the_body() {
-    for body in [bytes(12, &[0x80]), bytes(13, &[1, 2, 3]), vec![0x0b], bytes(11, &[0xff])] {
+    for body in [field(12, &[0x80]), field(13, &[1, 2, 3]), vec![0x0b], field(11, &[0xff])] {
         assert!(read(Reader::new(&body, "message")).is_err(), "{body:?}");
     }
 }

@@ -6,12 +6,14 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use schemas::varint::unzigzag;
+
 use super::json::FORMAT;
 use super::points::{Attribute, Attributes, Buckets, Explicit, Exponential, Number, Shape, Summary, Temporality};
 use super::translate::{Family, Translator};
 use super::value::Value;
 use crate::decode::DecodeError;
-use crate::decode::protobuf::{Field, Reader, zigzag};
+use crate::decode::protobuf::{Field, Reader};
 
 /// Arrays and maps in arrays and maps, so deep at most.
 const DEPTH_MAX: usize = 32;
@@ -32,7 +34,7 @@ pub(super) fn decode(body: &[u8], out: &mut Translator<'_, '_, '_, '_>) -> Resul
 
 fn resource_metrics(reader: &Reader<'_>, out: &mut Translator<'_, '_, '_, '_>) -> Result<()> {
     let mut attributes = Attributes::default();
-    let mut first = reader.clone();
+    let mut first = *reader;
     while let Some(field) = first.next_field()? {
         if let (1, Field::Bytes(resource)) = field {
             let mut resource = first.within(resource);
@@ -44,7 +46,7 @@ fn resource_metrics(reader: &Reader<'_>, out: &mut Translator<'_, '_, '_, '_>) -
         }
     }
     out.resource(&attributes);
-    let mut second = reader.clone();
+    let mut second = *reader;
     while let Some(field) = second.next_field()? {
         if let (2, Field::Bytes(scope)) = field {
             scope_metrics(&second.within(scope), out)?;
@@ -56,7 +58,7 @@ fn resource_metrics(reader: &Reader<'_>, out: &mut Translator<'_, '_, '_, '_>) -
 fn scope_metrics(reader: &Reader<'_>, out: &mut Translator<'_, '_, '_, '_>) -> Result<()> {
     let (mut name, mut version, mut schema_url) = ("", "", "");
     let mut attributes = Attributes::default();
-    let mut first = reader.clone();
+    let mut first = *reader;
     while let Some(field) = first.next_field()? {
         match field {
             (1, Field::Bytes(scope)) => {
@@ -75,7 +77,7 @@ fn scope_metrics(reader: &Reader<'_>, out: &mut Translator<'_, '_, '_, '_>) -> R
         }
     }
     out.scope(name, version, schema_url, &attributes);
-    let mut second = reader.clone();
+    let mut second = *reader;
     while let Some(field) = second.next_field()? {
         if let (2, Field::Bytes(one)) = field {
             metric(second.within(one), out)?;
@@ -96,7 +98,7 @@ fn metric(mut reader: Reader<'_>, out: &mut Translator<'_, '_, '_, '_>) -> Resul
         }
     }
     let Some((kind, data)) = data else { return Ok(()) };
-    let (shape, has_points) = shape(kind, data.clone())?;
+    let (shape, has_points) = shape(kind, data)?;
     if has_points {
         let family = out.metric(name, unit, help, shape);
         return data_points(data, &family, shape, out);
@@ -190,7 +192,7 @@ fn exponential(mut reader: Reader<'_>) -> Result<Exponential<'_>> {
             (3, Field::Fixed64(time)) => point.head.time_ns = time,
             (4, Field::Fixed64(count)) => point.count = count,
             (5, Field::Fixed64(bits)) => point.sum = Some(f64::from_bits(bits)),
-            (6, Field::Varint(scale)) => point.scale = zigzag(scale),
+            (6, Field::Varint(scale)) => point.scale = unzigzag(scale),
             (7, Field::Fixed64(count)) => point.zero_count = count,
             (8, Field::Bytes(positive)) => point.positive = buckets(reader.within(positive))?,
             (9, Field::Bytes(negative)) => point.negative = buckets(reader.within(negative))?,
@@ -212,7 +214,7 @@ fn buckets(mut reader: Reader<'_>) -> Result<Buckets> {
     };
     while let Some(field) = reader.next_field()? {
         match field {
-            (1, Field::Varint(offset)) => buckets.offset = zigzag(offset),
+            (1, Field::Varint(offset)) => buckets.offset = unzigzag(offset),
             (2, Field::Varint(count)) => push(&mut buckets.counts, count),
             (2, Field::Bytes(packed)) => {
                 let mut packed = reader.within(packed);

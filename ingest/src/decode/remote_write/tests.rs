@@ -2,42 +2,22 @@ use proptest::prelude::*;
 use schemas::points::{STALE_BITS, stale};
 
 use super::*;
+use crate::decode::testing::wire::{double, field, number, varint};
 use crate::decode::testing::{NOW_MS, Point, codes, decode_with, told};
 use crate::limits::Limits;
 
-/// An encoder that knows only the wire format, so that the decoder is held against another reading of it.
-mod encode {
-    pub(super) fn varint(mut number: u64) -> Vec<u8> {
-        let mut out = Vec::new();
-        while number >= 0x80 {
-            out.push(u8::try_from(number & 0x7f).expect("seven bits") | 0x80);
-            number >>= 7;
-        }
-        out.push(u8::try_from(number).expect("below 0x80"));
-        out
-    }
-
-    pub(super) fn field(number: u64, bytes: &[u8]) -> Vec<u8> {
-        [varint(number << 3 | 2), varint(u64::try_from(bytes.len()).expect("small")), bytes.to_vec()].concat()
-    }
-
-    pub(super) fn label(name: &[u8], value: &[u8]) -> Vec<u8> {
-        field(1, &[field(1, name), field(2, value)].concat())
-    }
-
-    pub(super) fn sample(timestamp_ms: i64, value: f64) -> Vec<u8> {
-        let value = [vec![1 << 3 | 1], value.to_le_bytes().to_vec()].concat();
-        let timestamp = [vec![2 << 3], varint(timestamp_ms.cast_unsigned())].concat();
-        field(2, &[value, timestamp].concat())
-    }
-
-    pub(super) fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Vec<u8> {
-        let labels = labels.iter().flat_map(|(name, value)| label(name.as_bytes(), value.as_bytes()));
-        field(1, &labels.chain(samples.iter().flat_map(|(ts, value)| sample(*ts, *value))).collect::<Vec<u8>>())
-    }
+fn label(name: &[u8], value: &[u8]) -> Vec<u8> {
+    field(1, &[field(1, name), field(2, value)].concat())
 }
 
-use encode::{field, label, sample, series, varint};
+fn sample(timestamp_ms: i64, value: f64) -> Vec<u8> {
+    field(2, &[double(1, value), number(2, timestamp_ms.cast_unsigned())].concat())
+}
+
+fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Vec<u8> {
+    let labels = labels.iter().flat_map(|(name, value)| label(name.as_bytes(), value.as_bytes()));
+    field(1, &labels.chain(samples.iter().flat_map(|(ts, value)| sample(*ts, *value))).collect::<Vec<u8>>())
+}
 
 fn read(body: &[u8]) -> Result<(Vec<Point>, Decoded), DecodeError> {
     decode_with(&Limits::default(), |scope, batch| decode(body, scope, batch))

@@ -15,58 +15,76 @@ use crate::limits::Limits;
 #[derive(Debug, Default)]
 pub(super) struct PlainLabels {
     bytes: Blocks,
-    /// Names of the series read last, which are in order: their references and places.
-    names: Vec<(u32, Short)>,
-    /// Which of them is the metric's.
-    metric_at: usize,
+    /// Names as series had them last, in order: `names[..n]` could be those of a series for any `n`.
+    names: Vec<Name>,
+}
+
+/// A label name that can be taken as it is.
+#[derive(Debug, Clone, Copy)]
+struct Name {
+    reference: u32,
+    place: Short,
+    is_metric: bool,
 }
 
 impl PlainLabels {
-    /// Makes the labels of `references` (name, value, name, …) canonical; returns the symbol of the metric's name.
-    pub(super) fn read(&mut self, references: &[u32], symbols: &Symbols<'_>, limits: &Limits) -> Option<u32> {
-        let (pairs, rest) = references.as_chunks::<2>();
-        let long = limits.label_name_bytes < 0x80 || limits.label_value_bytes < 0x80;
-        let odd = pairs.is_empty() || !rest.is_empty();
-        if long || odd || !symbols.are_utf8() || pairs.len() > limits.labels_per_series {
+    /// Makes the labels behind packed references (name, value, name, …) canonical; returns the symbol of the metric's
+    /// name.
+    pub(super) fn read(&mut self, packed: &[u8], symbols: &Symbols<'_>, limits: &Limits) -> Option<u32> {
+        if limits.label_name_bytes < 0x80 || limits.label_value_bytes < 0x80 || !symbols.are_utf8() {
             return None;
         }
-        let known = self.names.len() == pairs.len() && self.names.iter().zip(pairs).all(|(known, of)| known.0 == of[0]);
-        if !known {
-            self.learn(pairs, symbols)?;
-        }
         self.bytes.clear();
-        for (&(_, name), &[_, value]) in self.names.iter().zip(pairs) {
+        let (mut rest, mut at, mut metric) = (packed, 0, None);
+        while !rest.is_empty() {
+            let name = next_reference(&mut rest)?;
+            let name = match self.names.get(at) {
+                Some(known) if known.reference == name => *known,
+                Some(_) | None => self.learn(at, name, symbols, limits)?,
+            };
+            let value = next_reference(&mut rest)?;
+            if name.is_metric {
+                metric = Some(value);
+            }
             let value = symbols.short(value)?;
-            self.bytes.append(symbols.body(), name.start, name.end);
+            self.bytes.append(symbols.body(), name.place.start, name.place.end);
             self.bytes.append(symbols.body(), value.start, value.end);
+            at += 1;
         }
-        (self.bytes.len() <= limits.labels_bytes).then(|| pairs[self.metric_at][1])
+        metric.filter(|_| self.bytes.len() <= limits.labels_bytes)
     }
 
-    /// Looks at the names of labels, and remembers them if they can be taken as they are.
-    fn learn(&mut self, pairs: &[[u32; 2]], symbols: &Symbols<'_>) -> Option<()> {
-        let mut names = std::mem::take(&mut self.names);
-        names.clear();
-        let mut metric_at = None;
-        let mut previous: &[u8] = b"";
-        for (at, &[name, _]) in pairs.iter().enumerate() {
-            let place = symbols.short(name)?;
-            let text = &symbols.body()[place.start + 1..place.end];
-            if !is_before(previous, text) || text == TENANT.as_bytes() {
-                return None;
-            }
-            if text == METRIC_NAME.as_bytes() {
-                metric_at = Some(at);
-            }
-            names.push((name, place));
-            previous = text;
+    /// Looks at the name of label `at`, and remembers it if it can be taken as it is.
+    #[inline(never)]
+    fn learn(&mut self, at: usize, reference: u32, symbols: &Symbols<'_>, limits: &Limits) -> Option<Name> {
+        self.names.truncate(at);
+        let text = |place: Short| &symbols.body()[place.start + 1..place.end];
+        let place = symbols.short(reference)?;
+        let in_order = self.names.last().is_none_or(|previous| is_before(text(previous.place), text(place)));
+        if !in_order || text(place) == TENANT.as_bytes() || at >= limits.labels_per_series {
+            return None;
         }
-        self.metric_at = metric_at?;
-        self.names = names;
-        Some(())
+        let name = Name { reference, place, is_metric: text(place) == METRIC_NAME.as_bytes() };
+        self.names.push(name);
+        Some(name)
     }
 
     pub(super) fn canonical(&self) -> &[u8] {
         self.bytes.as_slice()
     }
+}
+
+/// Takes a reference of at most three bytes off the front of packed ones.
+#[inline]
+fn next_reference(packed: &mut &[u8]) -> Option<u32> {
+    let (reference, rest) = match *packed {
+        [a, rest @ ..] if *a < 0x80 => (u32::from(*a), rest),
+        [a, b, rest @ ..] if *b < 0x80 => (u32::from(*a & 0x7f) | u32::from(*b) << 7, rest),
+        [a, b, c, rest @ ..] if *c < 0x80 => {
+            (u32::from(*a & 0x7f) | u32::from(*b & 0x7f) << 7 | u32::from(*c) << 14, rest)
+        }
+        _ => return None,
+    };
+    *packed = rest;
+    Some(reference)
 }

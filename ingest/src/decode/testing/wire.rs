@@ -24,3 +24,13 @@ pub(crate) fn number(field: u64, number: u64) -> Vec<u8> {
 pub(crate) fn fixed(field: u64, bits: u64) -> Vec<u8> {
     [varint(field << 3 | 1), bits.to_le_bytes().to_vec()].concat()
 }
+
+/// A field of a number whose sign is its lowest bit.
+pub(crate) fn signed(field: u64, value: i64) -> Vec<u8> {
+    number(field, (value << 1 ^ value >> 63).cast_unsigned())
+}
+
+/// A field of a double.
+pub(crate) fn double(field: u64, value: f64) -> Vec<u8> {
+    fixed(field, value.to_bits())
+}

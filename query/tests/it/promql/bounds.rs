@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use promql::eval::{Grid, QueryValue};
 use query::{Engine, PromqlRequest, QueryError, QueryLimits};
+use schemas::histogram::{Buckets, Histogram, Span};
 use schemas::time::HOUR_MS;
 
 use super::both::{Both, counter, only_cold, requests};
-use crate::given::MIDNIGHT;
+use crate::given::{MIDNIGHT, labels};
 
 /// One that waits for the CPU pool, which is busy as long as this is held: a late point over Delta needs it.
 struct Stuck {
@@ -108,4 +109,21 @@ async fn the_limits_of_a_query_hold_for_promql() {
     assert!(first.truncated);
     let QueryValue::Matrix(series) = first.value else { panic!("a matrix") };
     assert_eq!(series.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn native_histograms_are_counted_into_the_memory_of_a_query() {
+    const BUCKETS: u32 = 200;
+    let mut both = Both::at(1).await;
+    let positive = Buckets { spans: vec![Span { offset: 0, length: BUCKETS }], counts: vec![1.0; BUCKETS as usize] };
+    let latency = Arc::new(Histogram { count: f64::from(BUCKETS), positive, ..Histogram::default() });
+    let times = (0..240).map(|i| MIDNIGHT + i * 15_000);
+    both.points(&requests("a"), times.clone().map(|ts| (ts, 1.0)));
+    both.histograms(&labels(&[("__name__", "latency")]), times.map(|ts| (ts, Arc::clone(&latency))));
+    // Sixteen bytes a point are 4 KB, the histograms are 400 KB.
+    let engine = both.given.engine_with(QueryLimits { memory_bytes: 100_000, ..QueryLimits::default() });
+    let ask = async |text| engine.promql(PromqlRequest::new(text, Grid::Instant(MIDNIGHT + HOUR_MS))).await;
+    assert!(ask("count_over_time(requests_total[1h])").await.is_ok());
+    let refused = ask("count_over_time(latency[1h])").await;
+    assert!(matches!(refused, Err(QueryError::TooLarge(_))), "{refused:?}");
 }

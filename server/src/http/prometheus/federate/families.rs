@@ -3,13 +3,14 @@
 //! Field numbers are those of `metrics.proto` of Prometheus' client model. A metric whose series differ in kind has
 //! several families, which Prometheus reads.
 
+use ingest::encode::protobuf::{
+    put_bytes, put_double_always, put_int, put_message, put_sint_always, put_uint, put_uint_always,
+};
 use schemas::Labels;
 use schemas::histogram::{Buckets, Histogram};
 use schemas::labels::METRIC_NAME;
+use schemas::varint::put_uvarint;
 
-use super::super::protobuf::{
-    put_bytes, put_double_always, put_int, put_message, put_sint_always, put_uint, put_uint_always, put_varint,
-};
 use super::{INSTANCE, Newest, Sample, classic_buckets};
 
 /// Numbers of `MetricType`.
@@ -26,7 +27,7 @@ pub(super) fn written(newest: &[Newest]) -> Vec<u8> {
         for one in family {
             put_message(&mut message, 4, &metric(one));
         }
-        put_varint(&mut out, message.len() as u64);
+        put_uvarint(&mut out, message.len() as u64);
         out.extend_from_slice(&message);
     }
     out

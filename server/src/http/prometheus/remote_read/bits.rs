@@ -2,7 +2,7 @@
 //!
 //! The format is Prometheus' (`tsdb/docs/format/chunks.md`).
 
-use super::super::protobuf::zigzag;
+use schemas::varint::zigzag;
 
 /// Bits, one after the other.
 #[derive(Debug, Default)]

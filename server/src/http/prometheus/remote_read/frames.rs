@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use ingest::encode::protobuf::{put_bytes, put_int, put_message, put_uint};
 use query::RawSeries;
 use schemas::histogram::Histogram;
 use schemas::points::is_histogram;
+use schemas::varint::put_uvarint;
 
 use super::super::pieces::PIECE_BYTES;
-use super::super::protobuf::{put_bytes, put_int, put_message, put_uint, put_varint};
 use super::chunk::{Chunk, POINTS_MAX};
 use super::histograms;
 use super::message::push_labels;
@@ -81,7 +82,7 @@ fn push_frame(out: &mut Vec<u8>, query: usize, series: &[u8]) {
     let mut message = Vec::with_capacity(series.len() + 16);
     put_message(&mut message, 1, series);
     put_uint(&mut message, 2, query as u64);
-    put_varint(out, message.len() as u64);
+    put_uvarint(out, message.len() as u64);
     out.extend_from_slice(&crc32c::crc32c(&message).to_be_bytes());
     out.extend_from_slice(&message);
 }

@@ -1,15 +1,13 @@
 //! The messages of remote read: `prometheus.ReadRequest` in, `QueryResult` out. Field numbers are those of
 //! `prompb/remote.proto` and `prompb/types.proto`.
 
+use ingest::DecodeError;
+use ingest::decode::protobuf::{Field, Reader};
+use ingest::encode::protobuf::{put_bytes, put_double, put_int, put_message};
+use ingest::encode::put_histogram;
 use query::RawSeries;
-use schemas::histogram::{Buckets, Histogram, ResetHint};
 use schemas::points::is_histogram;
 use schemas::{LabelMatcher, Labels, MatchOp};
-
-use super::super::protobuf::{
-    Field, Reader, put_bytes, put_double, put_double_always, put_int, put_message, put_sint, put_uint, put_uint_always,
-    put_varint, zigzag,
-};
 
 /// Matchers in one query.
 const MATCHERS_MAX: usize = 100;
@@ -40,16 +38,16 @@ pub(super) enum ResponseType {
 impl ReadRequest {
     pub(super) fn decode(message: &[u8]) -> Result<Self, String> {
         let mut request = Self::default();
-        let mut reader = Reader::new(message);
-        while let Some(field) = reader.next_field()? {
+        let mut reader = Reader::new(message, "remote read");
+        while let Some(field) = reader.next_field().map_err(text)? {
             match field {
-                (1, Field::Bytes(query)) => request.queries.push(Query::decode(query)?),
+                (1, Field::Bytes(query)) => request.queries.push(Query::decode(reader.within(query))?),
                 (2, Field::Varint(kind)) => request.accepted.push(kind),
                 // The same in its packed form.
                 (2, Field::Bytes(kinds)) => {
-                    let mut kinds = Reader::new(kinds);
-                    while !kinds.is_empty() {
-                        request.accepted.push(kinds.varint()?);
+                    let mut kinds = reader.within(kinds);
+                    while let Some(kind) = kinds.next_packed_varint().map_err(text)? {
+                        request.accepted.push(kind);
                     }
                 }
                 _ => {}
@@ -75,17 +73,16 @@ impl ReadRequest {
 }
 
 impl Query {
-    fn decode(message: &[u8]) -> Result<Self, String> {
+    fn decode(mut message: Reader<'_>) -> Result<Self, String> {
         let mut query = Self::default();
-        let mut reader = Reader::new(message);
-        while let Some(field) = reader.next_field()? {
+        while let Some(field) = message.next_field().map_err(text)? {
             match field {
                 (1, Field::Varint(start)) => query.start_ms = start.cast_signed(),
                 (2, Field::Varint(end)) => query.end_ms = end.cast_signed(),
                 (3, Field::Bytes(_)) if query.matchers.len() == MATCHERS_MAX => {
                     return Err(format!("at most {MATCHERS_MAX} matchers in a query"));
                 }
-                (3, Field::Bytes(matcher)) => query.matchers.push(matcher_of(matcher)?),
+                (3, Field::Bytes(matcher)) => query.matchers.push(matcher_of(message.within(matcher))?),
                 // Hints help a server that reads more than points.
                 _ => {}
             }
@@ -94,11 +91,14 @@ impl Query {
     }
 }
 
-fn matcher_of(message: &[u8]) -> Result<LabelMatcher, String> {
+fn text(error: DecodeError) -> String {
+    error.to_string()
+}
+
+fn matcher_of(mut message: Reader<'_>) -> Result<LabelMatcher, String> {
     let (mut op, mut name, mut value) = (MatchOp::Equal, "", "");
-    let mut reader = Reader::new(message);
-    let text = |bytes| std::str::from_utf8(bytes).map_err(|_| "a matcher is not UTF-8".to_owned());
-    while let Some(field) = reader.next_field()? {
+    let utf8 = |bytes| std::str::from_utf8(bytes).map_err(|_| "a matcher is not UTF-8".to_owned());
+    while let Some(field) = message.next_field().map_err(text)? {
         match field {
             (1, Field::Varint(kind)) => {
                 op = match kind {
@@ -109,8 +109,8 @@ fn matcher_of(message: &[u8]) -> Result<LabelMatcher, String> {
                     _ => return Err("invalid matcher type".to_owned()),
                 }
             }
-            (2, Field::Bytes(bytes)) => name = text(bytes)?,
-            (3, Field::Bytes(bytes)) => value = text(bytes)?,
+            (2, Field::Bytes(bytes)) => name = utf8(message.slice(bytes))?,
+            (3, Field::Bytes(bytes)) => value = utf8(message.slice(bytes))?,
             _ => {}
         }
     }
@@ -131,7 +131,7 @@ pub(super) fn push_result(out: &mut Vec<u8>, series: &[RawSeries]) {
         }
         for (ms, histogram) in points.histograms.iter() {
             part.clear();
-            push_histogram(&mut part, ms, histogram);
+            put_histogram(&mut part, ms, histogram);
             put_message(&mut one, 4, &part);
         }
         put_message(&mut result, 1, &one);
@@ -147,85 +147,5 @@ pub(super) fn push_labels(out: &mut Vec<u8>, labels: &Labels) {
         put_bytes(&mut label, 1, name.as_bytes());
         put_bytes(&mut label, 2, value.as_bytes());
         put_message(out, 1, &label);
-    }
-}
-
-fn push_histogram(out: &mut Vec<u8>, ms: i64, histogram: &Histogram) {
-    if histogram.is_integer {
-        put_count(out, 1, histogram.count);
-    } else {
-        put_double_always(out, 2, histogram.count);
-    }
-    put_double(out, 3, histogram.sum);
-    put_sint(out, 4, i64::from(histogram.schema));
-    put_double(out, 5, histogram.zero_threshold);
-    if histogram.is_integer {
-        put_count(out, 6, histogram.zero_count);
-    } else {
-        put_double_always(out, 7, histogram.zero_count);
-    }
-    push_buckets(out, 8, &histogram.negative, histogram.is_integer);
-    push_buckets(out, 11, &histogram.positive, histogram.is_integer);
-    let hint = match histogram.reset_hint {
-        ResetHint::Unknown => 0,
-        ResetHint::Reset => 1,
-        ResetHint::NotReset => 2,
-        ResetHint::Gauge => 3,
-    };
-    put_uint(out, 14, hint);
-    put_int(out, 15, ms);
-    // Field 16 has a key of two bytes.
-    if !histogram.custom_values.is_empty() {
-        out.extend_from_slice(&[0x82, 0x01]);
-        push_packed_doubles(out, &histogram.custom_values);
-    }
-}
-
-/// A count of a choice between fields: written even if it is 0.
-fn put_count(out: &mut Vec<u8>, field: u8, count: f64) {
-    put_uint_always(out, field, whole(count).cast_unsigned());
-}
-
-/// A count of an integer histogram.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "senders' integers, exact up to 2^53; beyond, as near as a double is"
-)]
-fn whole(count: f64) -> i64 {
-    count as i64
-}
-
-/// Spans, and behind them in the next fields: differences of integer counts, or float counts.
-fn push_buckets(out: &mut Vec<u8>, field: u8, buckets: &Buckets, integer: bool) {
-    let mut part = Vec::new();
-    for span in &buckets.spans {
-        part.clear();
-        put_sint(&mut part, 1, i64::from(span.offset));
-        put_uint(&mut part, 2, u64::from(span.length));
-        put_message(out, field, &part);
-    }
-    if buckets.counts.is_empty() {
-        return;
-    }
-    if !integer {
-        out.push(((field + 2) << 3) | 2);
-        push_packed_doubles(out, &buckets.counts);
-        return;
-    }
-    part.clear();
-    let mut before = 0;
-    for count in &buckets.counts {
-        let count = whole(*count);
-        put_varint(&mut part, zigzag(count.wrapping_sub(before)));
-        before = count;
-    }
-    put_message(out, field + 1, &part);
-}
-
-/// A list of doubles, without the key of its field.
-fn push_packed_doubles(out: &mut Vec<u8>, values: &[f64]) {
-    put_varint(out, values.len() as u64 * 8);
-    for value in values {
-        out.extend_from_slice(&value.to_bits().to_le_bytes());
     }
 }

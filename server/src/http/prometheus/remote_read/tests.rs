@@ -1,10 +1,12 @@
 //! Bytes against those that Prometheus 3.15's own encoders gave for the same samples.
 
+use ingest::decode::protobuf::{Field, Reader};
+use ingest::encode::protobuf::{put_bytes, put_int, put_message, put_uint};
 use schemas::histogram::{Buckets, Histogram, ResetHint, SCHEMA_CUSTOM, Span};
 use schemas::points::{STALE_BITS, histogram_marker};
+use schemas::varint::{self, put_uvarint};
 use schemas::{Labels, MatchOp, Points};
 
-use super::super::protobuf::{Field, Reader, put_bytes, put_int, put_message, put_uint, put_varint};
 use super::chunk::{Chunk, Encoding};
 use super::*;
 
@@ -133,7 +135,7 @@ fn request(accepted: &[u64]) -> Vec<u8> {
     put_message(&mut message, 1, &query);
     for kind in accepted {
         message.push(2 << 3);
-        put_varint(&mut message, *kind);
+        put_uvarint(&mut message, *kind);
     }
     message
 }
@@ -168,12 +170,12 @@ fn a_result_has_samples_and_histograms_of_each_series() {
     let mut out = Vec::new();
     message::push_result(&mut out, &[RawSeries { labels, points }]);
     let fields = |message: &[u8]| {
-        let (mut reader, mut fields) = (Reader::new(message), Vec::new());
+        let (mut reader, mut fields) = (Reader::new(message, "message"), Vec::new());
         while let Some((number, field)) = reader.next_field().unwrap() {
             let bytes = match field {
-                Field::Bytes(bytes) => bytes.to_vec(),
+                Field::Bytes(bytes) => reader.slice(bytes).to_vec(),
                 Field::Varint(value) => value.to_be_bytes().to_vec(),
-                Field::Fixed => Vec::new(),
+                Field::Fixed64(_) | Field::Fixed32 => Vec::new(),
             };
             fields.push((number, bytes));
         }
@@ -202,24 +204,18 @@ fn frames_have_their_length_and_checksum_and_one_series_each() {
         frames::Frames::new(vec![vec![series("a"), series("b")], vec![], vec![series("c")]]).flatten().collect();
     let (mut rest, mut seen) = (&bytes[..], Vec::new());
     while !rest.is_empty() {
-        let mut reader = Reader::new(rest);
-        let length = usize::try_from(reader.varint().unwrap()).unwrap();
-        let head = if length < 0x80 {
-            1
-        } else if length < 0x4000 {
-            2
-        } else {
-            3
-        };
+        let mut reader = varint::Reader::new(rest);
+        let length = usize::try_from(reader.uvarint().unwrap()).unwrap();
+        let head = reader.position();
         let (sum, message) = (&rest[head..head + 4], &rest[head + 4..head + 4 + length]);
         assert_eq!(sum, crc32c::crc32c(message).to_be_bytes());
-        let mut fields = Reader::new(message);
+        let mut fields = Reader::new(message, "message");
         let Some((1, Field::Bytes(one))) = fields.next_field().unwrap() else { panic!("a series") };
         let query = fields.next_field().unwrap().map_or(0, |field| match field {
             (2, Field::Varint(query)) => query,
             other => panic!("{other:?}"),
         });
-        let (mut one, mut chunks) = (Reader::new(one), 0);
+        let (mut one, mut chunks) = (fields.within(one), 0);
         while let Some((number, _)) = one.next_field().unwrap() {
             chunks += u32::from(number == 2);
         }
