@@ -196,6 +196,16 @@ def peak_growth(server, path):
     return 0
 
 
+def merge(peer):
+    """Both are asked with their work in the background done: this waits until the peer has merged its parts."""
+    peer.request("/internal/force_merge")
+    while True:
+        time.sleep(1)
+        text = peer.request("/metrics")[0].decode()
+        if not any(line.split()[-1] != "0" for line in text.splitlines() if line.startswith(("vm_active_merges", "vm_active_force_merges"))):
+            return
+
+
 def disagreement(ours, theirs):
     """The largest relative difference of values at the same place of the same series, or what is missing."""
     by_labels = {json.dumps(series["metric"], sort_keys=True): dict(series["values"]) for series in theirs}
@@ -285,12 +295,14 @@ def main():
     if "queries" in groups:
         with thermocline() as ours:
             load(ours, *data, flush=FLUSH)
-            ours.request("/api/v1/admin/seal", b"")
+            for job in ("seal", "archive"):
+                ours.request(f"/api/v1/admin/{job}", b"")
             if arguments.alone:
                 query_rows(arguments, ours, None, day)
             else:
                 with victoria_metrics() as peer:
                     load(peer, *data, flush="/internal/force_flush")
+                    merge(peer)
                     query_rows(arguments, ours, peer, day)
     if "dashboards" in groups:
         dashboards_row(arguments)
