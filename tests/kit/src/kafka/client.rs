@@ -202,7 +202,16 @@ pub(super) fn committed(
     for partition in partitions_by(&consumer, topic, patience)? {
         list.add_partition(topic, partition);
     }
-    let committed = consumer.committed_offsets(list, patience).context("asking for the group's offsets")?;
+    let deadline = Instant::now() + patience;
+    let committed = loop {
+        match consumer.committed_offsets(list.clone(), patience) {
+            // The group's coordinator moves as brokers come and go: then clients ask once more who it is.
+            Err(KafkaError::MetadataFetch(code)) if is_moving(code) && Instant::now() < deadline => {
+                std::thread::sleep(POLL);
+            }
+            told => break told.context("asking for the group's offsets")?,
+        }
+    };
     let known = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {
         Offset::Offset(offset) => {
             Some((element.partition(), Committed { offset, metadata: element.metadata().to_owned() }))
@@ -210,6 +219,11 @@ pub(super) fn committed(
         _ => None,
     };
     Ok(committed.elements().iter().filter_map(known).collect())
+}
+
+fn is_moving(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
+    matches!(code, CoordinatorLoadInProgress | CoordinatorNotAvailable | NotCoordinator)
 }
 
 pub(super) fn read(config: &ClientConfig, topic: &str, patience: Duration) -> anyhow::Result<Vec<Record>> {
