@@ -5,8 +5,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::message::OwnedMessage;
 use schemas::TopicPartition;
@@ -61,7 +62,9 @@ pub(super) struct Progress {
     /// A transaction tells the group of an offset that is not [`Progress::next`] yet.
     burying: AtomicBool,
     /// A commit tells the group of an offset that may not be [`Progress::next`] any more.
-    telling: AtomicBool,
+    telling: Mutex<bool>,
+    /// Says that no commit does so any more.
+    told: Condvar,
 }
 
 impl Progress {
@@ -75,7 +78,8 @@ impl Progress {
             waits: Mutex::default(),
             halted: AtomicBool::new(false),
             burying: AtomicBool::new(false),
-            telling: AtomicBool::new(false),
+            telling: Mutex::default(),
+            told: Condvar::default(),
         }
     }
 
@@ -103,11 +107,14 @@ impl Progress {
     }
 
     pub(super) fn tells(&self, telling: bool) {
-        self.telling.store(telling, Ordering::SeqCst);
+        *self.telling.lock() = telling;
+        self.told.notify_all();
     }
 
-    pub(super) fn is_telling(&self) -> bool {
-        self.telling.load(Ordering::SeqCst)
+    /// Whether no commit is under way, or ends within `patience`.
+    pub(super) fn has_told(&self, patience: Duration) -> bool {
+        let mut telling = self.telling.lock();
+        !self.told.wait_while_for(&mut telling, |telling| *telling, patience).timed_out()
     }
 
     pub(super) fn ends_at(&self, end: i64) {
@@ -289,6 +296,19 @@ mod tests {
         progress.stored(100, Some(9_500));
         assert_eq!((progress.lag(), progress.lag_seconds(20_000)), (0, Some(0.0)));
         assert_eq!(Progress::new(None, (7, 7)).lag(), 0);
+    }
+
+    #[test]
+    fn who_buries_waits_for_a_commit_that_is_under_way() {
+        let progress = Progress::new(Some(1), (0, 1));
+        assert!(progress.has_told(Duration::ZERO));
+        progress.tells(true);
+        assert!(!progress.has_told(Duration::ZERO));
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| progress.has_told(Duration::from_secs(60)));
+            progress.tells(false);
+            assert!(waits.join().expect("no panic"));
+        });
     }
 
     #[test]

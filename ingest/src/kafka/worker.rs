@@ -9,7 +9,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::Message as _;
 use rdkafka::consumer::{CommitMode, Consumer as _};
@@ -28,8 +28,6 @@ use crate::intake::SinkError;
 
 /// How soon what is away is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// How soon a commit that is under way is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// How long one question to the brokers may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -231,7 +229,10 @@ fn bury(shared: &Shared, partition: &Partition, slice: &mut Slice, next: i64) ->
         .ok_or_else(|| Wait { why: "the group is not joined yet".to_owned(), retry_after: RETRY_AFTER })?;
     // An older offset that is told to the group from now on would undo this one.
     partition.progress.buries(true);
-    await_commit(shared, partition)?;
+    if !partition.progress.has_told(RETRY_AFTER) {
+        let why = "the brokers do not answer a commit of offsets".to_owned();
+        return Err(Wait { why, retry_after: RETRY_AFTER });
+    }
     // With at_most_once the group has passed them before they are sent.
     let in_doubt = slice.unsure && partition.rule.delivery != Delivery::AtMostOnce;
     if !(in_doubt && is_passed(shared, &partition.of, next)?) {
@@ -240,19 +241,6 @@ fn bury(shared: &Shared, partition: &Partition, slice: &mut Slice, next: i64) ->
         sent.map_err(|error| broker(&error))?;
     }
     slice.buried = std::mem::take(&mut slice.dead).len() as u64;
-    Ok(())
-}
-
-/// Waits until no commit is under way: it would tell the group of an older offset, maybe later than the transaction does.
-fn await_commit(shared: &Shared, partition: &Partition) -> Result<(), Wait> {
-    let began = Instant::now();
-    while partition.progress.is_telling() {
-        if began.elapsed() > RETRY_AFTER || shared.is_stopping() {
-            let why = "the brokers do not answer a commit of offsets".to_owned();
-            return Err(Wait { why, retry_after: RETRY_AFTER });
-        }
-        std::thread::sleep(LOOK_AGAIN);
-    }
     Ok(())
 }
 
