@@ -83,8 +83,8 @@ impl Run {
         let Some(kafka) = Kafka::options().brokers(3).start().await? else { return Ok(None) };
         let Some(s3) = S3::start().await? else { return Ok(None) };
         s3.bucket(BUCKET).await?;
-        let mut registry = Registry::start().await?;
-        let schema = registry.register("avro-value", avro_schema()).await?;
+        let registry = Registry::start().await?;
+        let schema = registry.register("avro-value", &avro_schema()).await?;
         let formats = [Format::Json, Format::Influx, Format::RemoteWrite, Format::Avro { schema }];
         let start = hour_of(now_ms()) - HOURS * HOUR_MS;
         let traffic = Traffic::new(&kafka, &formats, (SERIES, POINTS), start)?;

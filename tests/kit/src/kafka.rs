@@ -214,8 +214,14 @@ impl Kafka {
 
     /// Every message of a topic to its end, by partition and offset.
     pub async fn read(&self, topic: &str) -> anyhow::Result<Vec<Record>> {
+        self.read_at_least(topic, 0).await
+    }
+
+    /// As [`Kafka::read`], of a topic known to have so many messages: a leader that has just been elected takes for the end
+    /// of a partition what it knew its followers to have.
+    pub async fn read_at_least(&self, topic: &str, messages: usize) -> anyhow::Result<Vec<Record>> {
         let (config, topic) = (self.client(), topic.to_owned());
-        blocking(move || client::read(&config, &topic, PATIENCE)).await
+        blocking(move || client::read(&config, &topic, messages, PATIENCE)).await
     }
 
     /// The offset of each partition's next message.

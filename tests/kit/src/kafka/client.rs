@@ -226,7 +226,13 @@ fn is_moving(code: RDKafkaErrorCode) -> bool {
     matches!(code, CoordinatorLoadInProgress | CoordinatorNotAvailable | NotCoordinator)
 }
 
-pub(super) fn read(config: &ClientConfig, topic: &str, patience: Duration) -> anyhow::Result<Vec<Record>> {
+/// To the end of every partition, and on until there are so many messages.
+pub(super) fn read(
+    config: &ClientConfig,
+    topic: &str,
+    messages: usize,
+    patience: Duration,
+) -> anyhow::Result<Vec<Record>> {
     let consumer = consumer(config)?;
     let mut open: BTreeSet<i32> = partitions_by(&consumer, topic, patience)?.into_iter().collect();
     let mut list = TopicPartitionList::new();
@@ -235,8 +241,9 @@ pub(super) fn read(config: &ClientConfig, topic: &str, patience: Duration) -> an
     }
     consumer.assign(&list).context("assigning the partitions")?;
     let (mut records, deadline) = (Vec::new(), Instant::now() + patience);
-    while !open.is_empty() {
-        ensure!(Instant::now() < deadline, "reading {topic}: partitions {open:?} have no end");
+    while !open.is_empty() || records.len() < messages {
+        let found = records.len();
+        ensure!(Instant::now() < deadline, "reading {topic}: {found} of {messages} messages, no end of {open:?}");
         match consumer.poll(POLL) {
             None => {}
             Some(Ok(message)) => records.push(record_of(&message)),
