@@ -46,6 +46,8 @@ pub struct StoreConfig {
     pub open_files_max: i32,
     /// The block cache that all families share.
     pub block_cache_bytes: usize,
+    /// 1-hour rollups that are kept decoded.
+    pub rollup_cache_bytes: usize,
     pub limits: SeriesLimits,
     /// How long a drop waits for readers of older views before it leaves the rest to the next one.
     pub readers_patience: DurationMs,
@@ -64,6 +66,7 @@ impl StoreConfig {
             epoch_age_max: DurationMs::minutes(10),
             open_files_max: 512,
             block_cache_bytes: 256 << 20,
+            rollup_cache_bytes: 128 << 20,
             limits: SeriesLimits::default(),
             readers_patience: DurationMs(5_000),
             background_flush: true,

@@ -9,6 +9,10 @@ use crate::error::{Context, HotError};
 
 /// Steps that cost as much as a seek does.
 const STEPS_BEFORE_SEEK: usize = 8;
+/// Steps that are tried behind a key that was further away …
+const HASTY_STEPS: usize = 1;
+/// … for so many keys, before one is looked for at leisure again.
+const HASTY_KEYS: usize = 8;
 /// Read ahead for scans that read a whole range.
 const READAHEAD_BYTES: usize = 2 << 20;
 
@@ -37,6 +41,8 @@ enum Place {
 pub(crate) struct Cursor<'v> {
     rows: DBRawIteratorWithThreadMode<'v, Db>,
     place: Place,
+    /// Keys that will be looked for in haste, since the last ones were too far away to step to them.
+    hasty: usize,
 }
 
 impl std::fmt::Debug for Cursor<'_> {
@@ -60,7 +66,7 @@ impl<'v> Cursor<'v> {
                 options.set_readahead_size(READAHEAD_BYTES);
             }
         }
-        Self { rows: snapshot.iterator(family, options), place: Place::Nowhere }
+        Self { rows: snapshot.iterator(family, options), place: Place::Nowhere, hasty: 0 }
     }
 
     /// The value of `key`, if there is one. Each key must be greater than the last.
@@ -71,19 +77,22 @@ impl<'v> Cursor<'v> {
             Place::Found => self.rows.next(),
             Place::Somewhere => {}
         }
+        let steps_max = if self.hasty > 0 { HASTY_STEPS } else { STEPS_BEFORE_SEEK };
         let mut steps = 0;
         let order = loop {
             let order = self.rows.key().map(|at| at.cmp(key));
             if order != Some(Ordering::Less) {
                 break order;
             }
-            if steps == STEPS_BEFORE_SEEK {
+            if steps == steps_max {
                 self.rows.seek(key);
             } else {
                 self.rows.next();
             }
             steps += 1;
         };
+        let has_sought = steps > steps_max;
+        self.hasty = if has_sought { self.hasty.checked_sub(1).unwrap_or(HASTY_KEYS) } else { 0 };
         if order.is_none() {
             self.rows.status().context("cannot read a family")?;
         }

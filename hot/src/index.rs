@@ -241,6 +241,13 @@ impl Index {
         catalog.symbols.text(symbol).map(Arc::clone)
     }
 
+    /// How many series a metric has, in all classes.
+    pub fn series_of(&self, metric: MetricId) -> u64 {
+        let catalog = self.catalog.read();
+        let of_name = catalog.label(METRIC_NAME).and_then(|names| names.by_value.get(&Symbol(metric.0)));
+        of_name.map_or(0, |posting| posting.len())
+    }
+
     /// What senders said of a metric.
     pub fn metadata(&self, metric: &str) -> Option<MetricMetadata> {
         let catalog = self.catalog.read();

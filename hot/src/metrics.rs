@@ -42,6 +42,9 @@ pub(crate) struct HotMetrics {
     overlaid_hours: Gauge<i64, AtomicI64>,
     series: Gauge<i64, AtomicI64>,
     index_bytes: Gauge<i64, AtomicI64>,
+    decoded_bytes: Gauge<i64, AtomicI64>,
+    decoded_hits: Gauge<i64, AtomicI64>,
+    decoded_misses: Gauge<i64, AtomicI64>,
     unwritable: Gauge<i64, AtomicI64>,
     rocksdb: RocksDbMetrics,
 }
@@ -81,6 +84,17 @@ impl HotMetrics {
             ("hot_overlaid_hours", "Hours with points newer than their base", &self.overlaid_hours),
             ("hot_series", "Series in the index", &self.series),
             ("hot_index_memory_bytes", "Memory of the index, estimated", &self.index_bytes),
+            ("hot_rollup_cache_bytes", "1-hour rollups that are kept decoded", &self.decoded_bytes),
+            (
+                "hot_rollup_cache_hits",
+                "Reads of an hour of a metric that found it kept decoded, since the start",
+                &self.decoded_hits,
+            ),
+            (
+                "hot_rollup_cache_misses",
+                "Reads of an hour of a metric that had to decode it, since the start",
+                &self.decoded_misses,
+            ),
             ("hot_unwritable", "Whether points are refused since the data directory takes no writes", &self.unwritable),
         ];
         for (name, help, gauge) in gauges {
@@ -106,6 +120,11 @@ impl HotMetrics {
         let index = core.index().stats();
         set(&self.series, index.series);
         set(&self.index_bytes, index.memory_bytes as u64);
+        let decoded = core.publication().decoded();
+        set(&self.decoded_bytes, decoded.bytes());
+        let (hits, misses) = decoded.hits_and_misses();
+        set(&self.decoded_hits, hits);
+        set(&self.decoded_misses, misses);
         set(&self.unwritable, u64::from(core.check_writable().is_err()));
         self.rocksdb.refresh(core.engine());
     }

@@ -15,7 +15,7 @@ use crate::error::HotError;
 use crate::facts::{Change, Facts};
 use crate::head::Generation;
 use crate::readers::Readers;
-use crate::view::View;
+use crate::view::{DecodedHours, View};
 
 /// Everything that a view is made of.
 #[derive(Debug)]
@@ -49,6 +49,7 @@ pub(crate) struct Publication {
     state: Mutex<Numbered>,
     view: ArcSwap<View>,
     readers: Arc<Readers>,
+    decoded: Arc<DecodedHours>,
 }
 
 #[derive(Debug)]
@@ -59,11 +60,12 @@ struct Numbered {
 }
 
 impl Publication {
-    pub(crate) fn new(db: &Arc<Db>, state: State) -> Self {
+    pub(crate) fn new(db: &Arc<Db>, state: State, decoded: DecodedHours) -> Self {
         let readers = Arc::new(Readers::default());
-        let view = View::new(Snapshot::take(db), &state, 1, readers.enter(1));
+        let decoded = Arc::new(decoded);
+        let view = View::new(Snapshot::take(db), &state, &decoded, 1, readers.enter(1));
         let state = Mutex::new(Numbered { state, number: 1 });
-        Self { db: Arc::clone(db), state, view: ArcSwap::from_pointee(view), readers }
+        Self { db: Arc::clone(db), state, view: ArcSwap::from_pointee(view), readers, decoded }
     }
 
     /// The newest view.
@@ -102,8 +104,14 @@ impl Publication {
     fn publish(&self, guard: &mut MutexGuard<'_, Numbered>) {
         guard.number += 1;
         let number = guard.number;
-        let view = View::new(Snapshot::take(&self.db), &guard.state, number, self.readers.enter(number));
+        let (snapshot, ticket) = (Snapshot::take(&self.db), self.readers.enter(number));
+        let view = View::new(snapshot, &guard.state, &self.decoded, number, ticket);
         self.view.store(Arc::new(view));
+    }
+
+    /// What all views keep of the rollups that they decoded.
+    pub(crate) fn decoded(&self) -> &DecodedHours {
+        &self.decoded
     }
 
     /// The readers of all views.

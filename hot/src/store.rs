@@ -39,7 +39,7 @@ use crate::run_merge::MergeOutcome;
 use crate::seal::HourSeal;
 use crate::staging::Staging;
 use crate::threads::{Stop, Vital};
-use crate::view::View;
+use crate::view::{DecodedHours, View};
 use crate::writable::{Unwritable, Writes};
 
 /// How often the write-ahead log is synced in [`Durability::Normal`], and how often the flusher looks at the clock.
@@ -262,7 +262,7 @@ impl Core {
         engine.ensure_family(Family::Log(next))?;
         let incarnation = Arc::clone(&facts.incarnation);
         let state = State::new(facts, Arc::new(Generation::new(next)));
-        let publication = Publication::new(engine.db(), state);
+        let publication = Publication::new(engine.db(), state, DecodedHours::new(config.rollup_cache_bytes));
         let core = Self {
             config,
             clock,

@@ -8,6 +8,7 @@
 //! readers (GC-1). Only the head goes on growing under a view. Not here: choosing tiers, merging tiers (`query`).
 
 mod contents;
+mod decoded;
 mod overlay;
 mod scan;
 
@@ -18,6 +19,7 @@ use schemas::keys::Family;
 use schemas::{Epoch, Hour, RetentionClass, TierMap, TimestampMs};
 
 pub use contents::Contents;
+pub(crate) use decoded::DecodedHours;
 pub use overlay::Overlay;
 pub(crate) use scan::ChunkReader;
 pub use scan::{ScanStats, Timed};
@@ -49,12 +51,19 @@ pub struct View {
     generations: Vec<Arc<Generation>>,
     checkpoint: Epoch,
     floors: Arc<BTreeMap<RetentionClass, Hour>>,
+    decoded: Arc<DecodedHours>,
     number: u64,
     _ticket: Ticket,
 }
 
 impl View {
-    pub(crate) fn new(snapshot: Snapshot, state: &State, number: u64, ticket: Ticket) -> Self {
+    pub(crate) fn new(
+        snapshot: Snapshot,
+        state: &State,
+        decoded: &Arc<DecodedHours>,
+        number: u64,
+        ticket: Ticket,
+    ) -> Self {
         let generations = state.ended.iter().chain(std::iter::once(&state.active)).map(Arc::clone).collect();
         Self {
             snapshot,
@@ -63,6 +72,7 @@ impl View {
             generations,
             checkpoint: state.facts().checkpoint,
             floors: Arc::clone(&state.facts().floors),
+            decoded: Arc::clone(decoded),
             number,
             _ticket: ticket,
         }

@@ -39,7 +39,7 @@ pub struct Provenance {
     pub hours_read: u64,
     /// Points decoded, of raw data.
     pub points_read: u64,
-    /// Rollup rows decoded.
+    /// Rollup rows that were used, decoded now or kept decoded.
     pub rows_read: u64,
     /// Bytes read of chunks, rows and objects.
     pub bytes_read: u64,

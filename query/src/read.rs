@@ -11,8 +11,8 @@
 //! [`Part`] is a partial with its series and its bucket, which may be only the part of a bucket that one hour holds.
 //! Not here: which tier owns what (`router`), what becomes of parts (`range`, `sql`).
 
+mod buckets;
 mod cold;
-mod edged;
 mod encoded;
 mod local;
 mod part;
@@ -28,8 +28,8 @@ use runtime::CpuPool;
 use schemas::Points;
 use schemas::time::HourRange;
 
+pub(crate) use buckets::{EachBucket, PlainRows};
 pub(crate) use cold::ColdFiles;
-pub(crate) use edged::{EachBucket, Edged};
 pub(crate) use encoded::{Encoded, Piece};
 pub(crate) use part::{Part, Parts};
 pub(crate) use partial::{Partial, RowSummary, Summary, values_of};

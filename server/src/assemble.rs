@@ -121,6 +121,7 @@ pub(crate) fn store_config(config: &Config) -> hot::StoreConfig {
     store.log_bytes_max = config.head.max_log.0;
     store.epoch_age_max = config.head.max_age.0;
     store.block_cache_bytes = config.head.block_cache.as_usize();
+    store.rollup_cache_bytes = config.head.rollup_cache.as_usize();
     store.limits = hot::SeriesLimits {
         new_per_second: config.limits.new_series_per_second,
         new_per_day: config.limits.new_series_per_day,

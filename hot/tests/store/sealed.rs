@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hot::Store;
 use schemas::points::stale;
-use schemas::rollup::{Bucket, bucketize};
+use schemas::rollup::{Bucket, BucketMoments, bucketize};
 use schemas::tier_map::Form;
 use schemas::{DurationMs, Epoch, Points, Resolution};
 
@@ -82,6 +82,25 @@ fn a_late_point_overlays_a_sealed_hour_until_it_is_sealed_again() {
     assert_eq!(stats.series, 2, "only the series that late points touch are written again");
     assert!(world.store().view().overlay_hours().is_empty());
     world.agrees(hour(0)).expect("sealed again");
+}
+
+#[test]
+fn rollups_kept_decoded_are_of_the_newest_base_whatever_there_is_room_for() {
+    for room in [0, 1 << 10, 64 << 20] {
+        let mut world = World::with(move |config| config.rollup_cache_bytes = room);
+        world.append(&scrapes());
+        assert!(world.seal(hour(0)));
+        // Twice: decoded, and kept.
+        world.agrees(hour(0)).expect("sealed");
+        world.agrees(hour(0)).expect("kept");
+        world.append(&[(0, 60_000, -5.0), (3, 1_800_000, 4.0)]);
+        assert!(world.seal(hour(0)));
+        world.agrees(hour(0)).expect("sealed again, with a series more");
+        let view = world.store().view();
+        let most = (0..1_000_000).rev().find(|&rows| view.keeps_decoded(rows, 0)).expect("none fit always");
+        assert!(most * size_of::<BucketMoments>() <= room / 3, "{most} rows in {room} bytes");
+        assert!(!view.keeps_decoded(0, room / 500 + 1), "hours take room by themselves");
+    }
 }
 
 fn families(store: &Store) -> Vec<String> {

@@ -80,6 +80,14 @@ impl Held<'_> {
         Ok(())
     }
 
+    /// Lets go of a part.
+    pub(super) fn release(&mut self, samples: usize, bytes: usize) {
+        let part = |all: u64, wanted: usize| u64::try_from(wanted).unwrap_or(u64::MAX).min(all);
+        drop(Self { budget: self.budget, samples: part(self.samples, samples), bytes: part(self.bytes, bytes) });
+        self.samples -= part(self.samples, samples);
+        self.bytes -= part(self.bytes, bytes);
+    }
+
     /// Takes over what another holds.
     pub(super) fn join(&mut self, mut other: Self) {
         self.samples += std::mem::take(&mut other.samples);

@@ -2,8 +2,8 @@
 //!
 //! source (a selection, or series that are held) ─▶ stages, per series ─▶ fold, per block ─▶ blocks put together in order
 //!
-//! Blocks hold [`BLOCK`] series whatever the number of threads and however many are read together, so that sums depend on
-//! neither (EVAL-1).
+//! How many series a block holds depends on nothing but how many there are, not on the number of threads nor on how many are
+//! read together, so that sums depend on neither (EVAL-1).
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -20,8 +20,11 @@ use crate::column::Column;
 use crate::notes::Notes;
 use crate::storage::{SeriesData, SeriesSet, StorageError};
 
-/// Series a block.
-pub(super) const BLOCK: usize = 128;
+/// Series a block, at most.
+const BLOCK: usize = 128;
+/// The same where series are so few that blocks of that many would leave threads without work.
+const SMALL_BLOCK: usize = 32;
+const FEW_SERIES: usize = 4 * BLOCK;
 /// The least that the work is cut into.
 const PORTIONS_A_THREAD: usize = 4;
 
@@ -31,6 +34,11 @@ pub(super) type Stage<'q> = Box<dyn Fn(&Labels, &mut Column, &mut Notes) -> Resu
 /// Makes a column of what a storage has.
 pub(super) type Reader<'q> =
     Box<dyn Fn(&Labels, SeriesData<'_>, &mut Column, &mut Notes) -> Result<(), EvalError> + Send + Sync + 'q>;
+
+/// How many series each block of a stream of so many holds.
+pub(super) fn block_of(series: usize) -> usize {
+    if series < FEW_SERIES { SMALL_BLOCK } else { BLOCK }
+}
 
 /// Where values come from.
 enum Source<'q> {
@@ -204,10 +212,11 @@ impl<'q> Stream<'q> {
 
     fn fold_given<F: Fold>(&self, columns: Vec<Column>, fold: &F, notes: &mut Notes) -> Result<F::Whole, EvalError> {
         let (mut whole, mut part) = (fold.whole(), fold.part());
+        let block = block_of(columns.len());
         for (at, mut column) in columns.into_iter().enumerate() {
             self.context.stop.check()?;
             self.finish(fold, &mut part, at, &mut column, notes)?;
-            if (at + 1) % BLOCK == 0 {
+            if (at + 1) % block == 0 {
                 fold.merge(&mut whole, std::mem::replace(&mut part, fold.part()), notes)?;
             }
         }
@@ -218,11 +227,13 @@ impl<'q> Stream<'q> {
     fn fold_selected<F: Fold>(&self, fold: &F, notes: &mut Notes) -> Result<F::Whole, EvalError> {
         let order = Order::new(fold);
         if let Source::Selected { set, .. } = &self.source {
-            let blocks = self.len().div_ceil(BLOCK);
+            let block = block_of(self.len());
+            let blocks = self.len().div_ceil(block);
             let threads = self.context.options.threads.clamp(1, blocks.max(1));
             // Threads that are done take from the others.
-            let share = blocks.div_ceil(threads * PORTIONS_A_THREAD).max(1);
-            let portion = (set.at_once() / BLOCK).clamp(1, share);
+            let portions = if threads > 1 { threads * PORTIONS_A_THREAD } else { 1 };
+            let share = blocks.div_ceil(portions).max(1);
+            let portion = (set.at_once() / block).clamp(1, share);
             std::thread::scope(|scope| {
                 for _ in 1..threads {
                     scope.spawn(|| self.work((blocks, portion), &order));
@@ -259,12 +270,13 @@ impl<'q> Stream<'q> {
     fn read<F: Fold>(&self, blocks: Range<usize>, fold: &F, notes: &mut Notes) -> Result<Vec<F::Part>, EvalError> {
         let mut parts: Vec<F::Part> = blocks.clone().map(|_| fold.part()).collect();
         let Source::Selected { set, reader } = &self.source else { return Ok(parts) };
-        let series = blocks.start * BLOCK..(blocks.end * BLOCK).min(self.len());
+        let block = block_of(self.len());
+        let series = blocks.start * block..(blocks.end * block).min(self.len());
         let (mut column, mut failure) = (Column::default(), None);
         let read = set.read(series, &mut |at, data| {
             let outcome = self.context.stop.check().and_then(|()| {
                 reader(&set.labels()[at], data, &mut column, notes)?;
-                self.finish(fold, &mut parts[at / BLOCK - blocks.start], at, &mut column, notes)
+                self.finish(fold, &mut parts[at / block - blocks.start], at, &mut column, notes)
             });
             outcome.map_err(|error| {
                 failure = Some(error);

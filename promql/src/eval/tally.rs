@@ -14,7 +14,7 @@ use schemas::labels::METRIC_NAME;
 
 use super::EvalError;
 use super::budget::{Budget, Held};
-use super::stream::{BLOCK, Fold};
+use super::stream::{Fold, block_of};
 use super::warnings;
 use crate::column::{Column, Value};
 use crate::error::Span;
@@ -67,7 +67,7 @@ impl<'a> Fold for Tally<'a> {
     type Whole = States<'a>;
 
     fn part(&self) -> Self::Part {
-        let few = self.count.min(BLOCK);
+        let few = self.count.min(block_of(self.groups.len()));
         let (places, states) = (HashMap::with_capacity(few), Vec::with_capacity(few));
         Met { places, states, held: self.budget.hold_nothing() }
     }
@@ -102,7 +102,7 @@ impl<'a> Fold for Tally<'a> {
         Ok(())
     }
 
-    fn merge(&self, whole: &mut Self::Whole, later: Self::Part, _: &mut Notes) -> Result<(), EvalError> {
+    fn merge(&self, whole: &mut Self::Whole, mut later: Self::Part, _: &mut Notes) -> Result<(), EvalError> {
         for (group, from) in later.states {
             let state = &mut whole.by_group[group];
             let Some(into) = state else {
@@ -110,6 +110,7 @@ impl<'a> Fold for Tally<'a> {
                 continue;
             };
             into.drop_name |= from.drop_name;
+            later.held.release(self.steps, from.cells.bytes(self.steps));
             let before = into.cells.bytes(self.steps);
             into.cells.merge(from.cells);
             whole.held.add(0, into.cells.bytes(self.steps) - before)?;

@@ -16,6 +16,7 @@ use promql::range::{RangeFunction, is_of_moments, needs_points, of_moments};
 use promql::storage::{SeriesData, Sink, StorageError, Wanted, Windows};
 use schemas::chunk::{ChunkDecoder, ChunkError, read_header};
 use schemas::points::STALE_BITS;
+use schemas::rollup::BucketMoments;
 use schemas::time::{HOUR_MS, HourRange};
 use schemas::{Hour, Points};
 
@@ -25,7 +26,7 @@ use super::storage::{Rows, TierSeries, as_storage_error};
 use super::windows::{Cuts, Sections};
 use crate::error::QueryError;
 use crate::limits::Share;
-use crate::read::{Edged, Encoded, Piece, Work};
+use crate::read::{Encoded, Piece, Work};
 
 /// Encoded bytes that are gathered at once, about.
 const ARENA_BYTES: usize = 8 << 20;
@@ -256,7 +257,7 @@ impl<'a> Block<'a> {
     }
 
     /// Windows that are made of whole buckets.
-    fn read_buckets(&mut self, buckets: &Rows<Edged>, sink: Sink<'_>) -> Result<(), StorageError> {
+    fn read_buckets(&mut self, buckets: &Rows<BucketMoments>, sink: Sink<'_>) -> Result<(), StorageError> {
         let Wanted::Function { function, .. } = &self.set.wanted else { return Ok(()) };
         let cuts = Cuts::exact(&self.set.windows);
         let at_once = (SECTIONS_BYTES / cuts.bytes().max(1)).max(1);
@@ -268,7 +269,7 @@ impl<'a> Block<'a> {
             start = some.end;
             self.cut(&cuts, some.len()).map_err(as_storage_error)?;
             let sections = &mut self.sections;
-            let add = &mut |series: usize, time, bucket: &Edged| sections.add_bucket(series - some.start, time, bucket);
+            let add = &mut |series: usize, bucket: &BucketMoments| sections.add_bucket(series - some.start, bucket);
             buckets.each(self.set.tiers, &some, add).map_err(as_storage_error)?;
             for series in some.clone() {
                 let column = self.slid(series - some.start, *function, &cuts).filter(|column| !column.has_nothing());

@@ -13,7 +13,7 @@ use promql::notes::{Level, Note};
 use promql::range::{Args, RangeCall, RangeFunction, evaluate, is_of_moments, last, of_moments};
 use promql::storage::{SeriesData, Sink, StorageError, Wanted, Windows};
 use schemas::points::stale;
-use schemas::rollup::{Moments, Rollup};
+use schemas::rollup::{BucketMoments, Moments, Rollup};
 use schemas::{Points, TimestampMs};
 
 use super::block::{Block, Delta};
@@ -21,11 +21,11 @@ use super::storage::{Rows, as_storage_error};
 use super::texts;
 use super::windows::Cuts;
 use crate::error::QueryError;
-use crate::read::{Edged, Part, RowSummary};
+use crate::read::{Part, RowSummary};
 
 impl Block<'_> {
     /// Windows before the split from buckets that do not fit them, those behind from points.
-    pub(super) fn read_both(&mut self, buckets: &Rows<Edged>, sink: Sink<'_>) -> Result<(), StorageError> {
+    pub(super) fn read_both(&mut self, buckets: &Rows<BucketMoments>, sink: Sink<'_>) -> Result<(), StorageError> {
         let set = self.set;
         let rows = buckets.read(set.tiers, &self.series).map_err(as_storage_error)?;
         let sketches = set.sketches.iter().find(|sketches| sketches.width == buckets.width);
@@ -57,7 +57,7 @@ impl Block<'_> {
     }
 
     /// Whether a series has rows that windows need, of time of which its points are gone.
-    fn has_only_rows(&self, rows: &[Part<Edged>], older: &Windows) -> bool {
+    fn has_only_rows(&self, rows: &[Part<BucketMoments>], older: &Windows) -> bool {
         let (first, last) = (older.span().0, older.end(older.count.saturating_sub(1)));
         let reach = first.min(older.first_end.saturating_sub(self.plan.width.0));
         let gone_before = self.plan.raw_from.unwrap_or(TimestampMs::MAX).0;
@@ -91,7 +91,7 @@ impl Block<'_> {
     /// Windows over buckets that do not fit them.
     fn approximate(
         &mut self,
-        rows: &[Part<Edged>],
+        rows: &[Part<BucketMoments>],
         sketches: &[Part<Rollup>],
         windows: &Windows,
     ) -> Result<Column, QueryError> {
@@ -112,7 +112,7 @@ impl Block<'_> {
     fn rounded(
         &mut self,
         function: RangeFunction,
-        rows: &[Part<Edged>],
+        rows: &[Part<BucketMoments>],
         windows: &Windows,
     ) -> Result<Column, QueryError> {
         let cuts = Cuts::rounded(windows, self.plan.width.0);
@@ -120,7 +120,7 @@ impl Block<'_> {
         let scale = stretch(function, windows.range, longer)
             .ok_or_else(|| QueryError::impossible(texts::too_short(function, windows.range, self.plan.width)))?;
         self.cut(&cuts, 1)?;
-        rows.iter().for_each(|row| self.sections.add_bucket(0, row.start, &row.value));
+        rows.iter().for_each(|row| self.sections.add_bucket(0, &row.value));
         let mut column = Column::empty(windows.count);
         self.sections.slide(0, &cuts, windows, |window, moments, start, end| {
             if let Some(value) = of_moments(function, moments, start, end) {
@@ -131,7 +131,7 @@ impl Block<'_> {
     }
 
     /// The newest sample of each bucket, at the time it had, as if it were all that was kept; and the points behind.
-    fn newest(&self, rows: &[Part<Edged>], windows: &Windows) -> Column {
+    fn newest(&self, rows: &[Part<BucketMoments>], windows: &Windows) -> Column {
         let gone_before = self.plan.raw_from.unwrap_or(TimestampMs::MAX).0;
         let mut newest = Points::default();
         for row in rows.iter().filter(|row| row.start < gone_before) {

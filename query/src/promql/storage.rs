@@ -15,7 +15,7 @@ use promql::notes::Notes;
 use promql::range::RangeFunction;
 use promql::storage::{Selection as Selector, SeriesSet, Sink, Storage, StorageError, Wanted as Asked, Windows};
 use schemas::batch::MetricMetadata;
-use schemas::rollup::Rollup;
+use schemas::rollup::{BucketMoments, Rollup};
 use schemas::time::HOUR_MS;
 use schemas::{DurationMs, Labels, Points, TimeRange, TimestampMs};
 
@@ -24,14 +24,17 @@ use super::block::{Block, reaches};
 use super::plan::{Plan, Question as PlanQuestion};
 use crate::engine::known;
 use crate::error::QueryError;
-use crate::read::{EachBucket, Edged, Part, Partial, Question, Reader, Wait, Work};
+use crate::read::{EachBucket, Part, Partial, PlainRows, Question, Reader, Wait, Work};
 use crate::router::{Need, Segment, addressable};
 use crate::selection::{Routes, Selection, Wanted};
 
 /// Raw points that one hour of one series is taken for where nobody has counted.
 const POINTS_PER_HOUR: usize = 360;
-/// Values that one read is to give, about, for what it looks up to be little of its work.
+/// Values that one read is to give, about, for what it looks up to be little of its work; and series where that is unknown.
 const VALUES_AT_ONCE: usize = 16_384;
+const SERIES_AT_ONCE: usize = 128;
+/// Series of a metric from which on it pays to look for its hours by itself.
+const SERIES_TO_KEEP: usize = 8;
 
 /// See the module.
 #[derive(Debug)]
@@ -65,6 +68,7 @@ pub(super) struct Run {
 pub(super) struct Rows<P> {
     pub(super) width: DurationMs,
     pub(super) question: Question,
+    plain: PlainRows,
     ahead: Ahead<P>,
 }
 
@@ -77,7 +81,8 @@ impl<P: Partial> Rows<P> {
         let hours = question.hours.within(question.routes.range.hours()).count();
         let per_hour = usize::try_from(HOUR_MS / width.0).unwrap_or(60);
         let ahead = Ahead::new(selection.len(), hours * per_hour * size_of::<Part<P>>());
-        Ok(Self { width, question, ahead })
+        let plain = if width == DurationMs::HOUR { plain_rows(tiers, selection, hours) } else { PlainRows::Asked };
+        Ok(Self { width, question, plain, ahead })
     }
 
     /// The rows of each of some series.
@@ -96,15 +101,15 @@ impl<P: Partial> Rows<P> {
     }
 }
 
-impl Rows<Edged> {
+impl Rows<BucketMoments> {
     /// Gives the buckets of some series to `each`, those of a series in order of time.
     pub(super) fn each(&self, tiers: &Tiers, series: &Range<usize>, each: EachBucket<'_>) -> Result<(), QueryError> {
         if !self.has_cold() {
             let work = Work { series: series.clone(), hours: self.question.routes.range.hours() };
-            return tiers.reader.buckets_here(&self.question, &work, &tiers.wait, each);
+            return tiers.reader.buckets_here(&self.question, &work, self.plain, &tiers.wait, each);
         }
         for (series, rows) in series.clone().zip(self.read(tiers, series)?) {
-            rows.iter().for_each(|row| each(series, row.start, &row.value));
+            rows.iter().for_each(|row| each(series, &row.value));
         }
         Ok(())
     }
@@ -125,7 +130,7 @@ pub(super) struct TierSeries<'t> {
     /// Hours that are looked into for them.
     pub(super) hours_reached: usize,
     pub(super) raw_ahead: Ahead<Points>,
-    pub(super) buckets: Vec<Rows<Edged>>,
+    pub(super) buckets: Vec<Rows<BucketMoments>>,
     /// For quantiles of time of which raw points are gone.
     pub(super) sketches: Vec<Rows<Rollup>>,
     pub(super) notes: Mutex<Notes>,
@@ -220,7 +225,7 @@ impl<'t> TierSeries<'t> {
         self.runs.get(run).map(|run| run.plan)
     }
 
-    pub(super) fn buckets(&self, width: DurationMs) -> Option<&Rows<Edged>> {
+    pub(super) fn buckets(&self, width: DurationMs) -> Option<&Rows<BucketMoments>> {
         self.buckets.iter().find(|buckets| buckets.width == width)
     }
 }
@@ -242,7 +247,8 @@ impl SeriesSet for TierSeries<'_> {
     /// Each read looks into every hour anew, which is much of the work where windows are few.
     fn at_once(&self) -> usize {
         let is_whole = |run: &Run| run.plan.split == 0 || run.plan.exact && run.plan.split == self.windows.count;
-        if self.runs.iter().all(is_whole) { VALUES_AT_ONCE / self.windows.count.max(1) } else { 1 }
+        let values = if self.runs.iter().all(is_whole) { VALUES_AT_ONCE } else { 0 };
+        (values / self.windows.count.max(1)).max(SERIES_AT_ONCE)
     }
 
     fn notes(&self) -> Notes {
@@ -264,6 +270,20 @@ fn question(tiers: &Tiers, selection: &Arc<Selection>, need: Need, range: TimeRa
     let routes = if need == Need::Points { routes.exact_only() } else { routes };
     let hours = tiers.wait.on(tiers.reader.hours(selection, &routes))?;
     Ok(Question { selection: Arc::clone(selection), routes: Arc::new(routes), hours: Arc::new(hours) })
+}
+
+/// Hours are kept of queries for at least half the series of each metric, and not for a few, unless that is more than is kept.
+fn plain_rows(tiers: &Tiers, selection: &Selection, hours: usize) -> PlainRows {
+    let mut all = 0_usize;
+    for group in selection.groups() {
+        let series = usize::try_from(tiers.store.index().series_of(group.metric)).unwrap_or(usize::MAX);
+        if group.series.len() < SERIES_TO_KEEP.max(series / 2) {
+            return PlainRows::Asked;
+        }
+        all = all.saturating_add(series.max(group.series.len()));
+    }
+    let reads = selection.groups().len().saturating_mul(hours);
+    if tiers.reader.view.keeps_decoded(all.saturating_mul(hours), reads) { PlainRows::Kept } else { PlainRows::Asked }
 }
 
 /// Neighbouring groups with the same plan, as one.

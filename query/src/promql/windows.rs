@@ -10,9 +10,7 @@ use std::ops::Range;
 
 use promql::storage::Windows;
 use schemas::Points;
-use schemas::rollup::Moments;
-
-use crate::read::Edged;
+use schemas::rollup::{BucketMoments, Moments};
 
 /// Moments of left-open stretches of time `(origin + i·width, origin + (i + 1)·width]`, of some series.
 #[derive(Debug, Default)]
@@ -100,15 +98,15 @@ impl Sections {
     /// Adds moments of a stretch that begins with `time` and ends in the same section; later than all of the series before.
     pub(super) fn add(&mut self, series: usize, time: i64, moments: &Moments) {
         if let Some(index) = self.index(time) {
-            let section = &mut self.moments[series * self.count + index];
-            *section = section.combine(moments);
+            self.moments[series * self.count + index].append(moments);
         }
     }
 
     /// Adds a bucket, later than all of the series before.
-    pub(super) fn add_bucket(&mut self, series: usize, start: i64, bucket: &Edged) {
-        if bucket.has_edge() {
-            self.add(series, start, &bucket.edge());
+    pub(super) fn add_bucket(&mut self, series: usize, bucket: &BucketMoments) {
+        let start = bucket.start.timestamp().0;
+        if let Some(edge) = bucket.edge {
+            self.add(series, start, &Moments::of_point(start, edge));
         }
         self.add(series, start.saturating_add(1), &bucket.open);
     }
@@ -137,6 +135,14 @@ impl Sections {
         mut each: impl FnMut(usize, &Moments, i64, i64),
     ) {
         let moments = &self.moments[series * self.count..][..self.count];
+        if cuts.per_window == 1 {
+            for window in 0..windows.count {
+                let section = cuts.of_window(windows.end(window));
+                let whole = moments.get(section.clone()).and_then(<[_]>::first).unwrap_or(&Moments::EMPTY);
+                each(window, whole, cuts.time(section.start), cuts.time(section.end));
+            }
+            return;
+        }
         // `suffixes[i − base]` is the whole from section i to `middle`, and `newer` all from `middle` to `end`.
         let (mut base, mut middle, mut end) = (0, 0, 0);
         let mut newer = Moments::EMPTY;

@@ -148,7 +148,7 @@ impl Partial for Moments {
     }
 
     fn append(&mut self, later: &Self) {
-        *self = self.combine(later);
+        Self::append(self, later);
     }
 }
 

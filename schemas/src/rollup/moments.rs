@@ -106,8 +106,9 @@ impl Moments {
     }
 
     /// Adds a point that is later than all before.
+    #[inline]
     pub fn add(&mut self, timestamp_ms: i64, value: f64) {
-        *self = self.combine(&Self::of_point(timestamp_ms, value));
+        self.append(&Self::of_point(timestamp_ms, value));
     }
 
     /// Of one point.
@@ -139,35 +140,39 @@ impl Moments {
     #[must_use]
     #[inline]
     pub fn combine(&self, later: &Self) -> Self {
+        let mut both = *self;
+        both.append(later);
+        both
+    }
+
+    /// Adds a later part.
+    #[inline]
+    pub fn append(&mut self, later: &Self) {
         let stale_ts = self.stale_ts.max(later.stale_ts);
-        if later.count == 0 {
-            return Self { stale_ts, ..*self };
+        if later.count > 0 && self.count == 0 {
+            *self = *later;
+        } else if later.count > 0 {
+            self.append_samples(later);
         }
-        if self.count == 0 {
-            return Self { stale_ts, ..*later };
-        }
-        let (sum, sum_low) = add_pairs((self.sum, self.sum_low), (later.sum, later.sum_low));
+        self.stale_ts = stale_ts;
+    }
+
+    /// Both have samples.
+    #[inline]
+    fn append_samples(&mut self, later: &Self) {
+        (self.sum, self.sum_low) = add_pairs((self.sum, self.sum_low), (later.sum, later.sum_low));
         let mut adj = add_pairs((self.reset_adj, self.reset_adj_low), (later.reset_adj, later.reset_adj_low));
         let reset = later.first < self.last;
         if reset {
             adj = add_pairs(adj, (self.last, 0.0));
         }
-        Self {
-            count: self.count + later.count,
-            nan_count: self.nan_count + later.nan_count,
-            sum,
-            sum_low,
-            min: if later.min < self.min || self.min.is_nan() { later.min } else { self.min },
-            max: if later.max > self.max || self.max.is_nan() { later.max } else { self.max },
-            first_ts: self.first_ts,
-            first: self.first,
-            last_ts: later.last_ts,
-            last: later.last,
-            reset_adj: adj.0,
-            reset_adj_low: adj.1,
-            resets: self.resets + later.resets + u64::from(reset),
-            stale_ts,
-        }
+        (self.reset_adj, self.reset_adj_low) = adj;
+        self.count += later.count;
+        self.nan_count += later.nan_count;
+        self.resets += later.resets + u64::from(reset);
+        self.min = if later.min < self.min || self.min.is_nan() { later.min } else { self.min };
+        self.max = if later.max > self.max || self.max.is_nan() { later.max } else { self.max };
+        (self.last_ts, self.last) = (later.last_ts, later.last);
     }
 
     /// Whether there is nothing here, not even a staleness marker.

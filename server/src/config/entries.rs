@@ -40,6 +40,7 @@ pub(crate) fn of(config: &Config) -> Vec<Entry> {
     add("head.max_log", config.head.max_log.to_string());
     add("head.max_age", config.head.max_age.to_string());
     add("head.block_cache", config.head.block_cache.to_string());
+    add("head.rollup_cache", config.head.rollup_cache.to_string());
     add("seal.lateness", config.seal.lateness.to_string());
     add("archive.every", config.archive.every.to_string());
     for (key, kept) in retention_rows(&config.retention.durations()) {

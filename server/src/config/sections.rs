@@ -111,11 +111,18 @@ pub(crate) struct Head {
     pub(crate) max_age: Span,
     /// The cache for blocks of RocksDB files.
     pub(crate) block_cache: Bytes,
+    /// 1-hour rollups that are kept decoded.
+    pub(crate) rollup_cache: Bytes,
 }
 
 impl Default for Head {
     fn default() -> Self {
-        Self { max_log: Bytes::mib(512), max_age: Span(DurationMs::minutes(10)), block_cache: Bytes::mib(256) }
+        Self {
+            max_log: Bytes::mib(512),
+            max_age: Span(DurationMs::minutes(10)),
+            block_cache: Bytes::mib(256),
+            rollup_cache: Bytes::mib(128),
+        }
     }
 }
 

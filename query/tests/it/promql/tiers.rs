@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use promql::eval::Grid;
+use query::PromqlAnswer;
 use schemas::histogram::{Buckets, Histogram, Span};
 use schemas::time::{HOUR_MS, MINUTE_MS};
 
@@ -195,6 +196,34 @@ async fn whole_hours_are_read_from_rollups() {
     }
     let answer = both.agrees("deriv(requests_total[1h])", whole, "sealed").await;
     assert_eq!(answer.provenance.resolution, "raw");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whole_hours_of_whole_metrics_are_decoded_once_until_they_are_sealed_again() {
+    let mut both = Both::at(8).await;
+    let hosts: Vec<String> = (0..20).map(|n| format!("h{n}")).collect();
+    for (host, step) in hosts.iter().zip((60_000..).step_by(7_000)) {
+        both.points(&requests(host), counter(0, 8, step));
+        both.points(&temperature(host), gauge(0, 8, step));
+    }
+    both.given.sealed().await;
+    let whole = Grid::Range { start: MIDNIGHT + HOUR_MS, end: MIDNIGHT + 7 * HOUR_MS, step: HOUR_MS };
+    let all = "avg by (host, of) (avg_over_time({__name__=~\"requests_total|temperature\"}[1h]))";
+    let read = |answer: &PromqlAnswer| (answer.provenance.points_read, answer.provenance.bytes_read);
+    let first = both.agrees(all, whole, "decoded").await;
+    assert!(read(&first).1 > 0);
+    for function in ["sum_over_time", "increase", "min_over_time", "present_over_time"] {
+        let text = format!("{function}({{__name__=~\"requests_total|temperature\",host=~\"h.*[0-8]\"}}[1h])");
+        let answer = both.agrees(&text, whole, "kept").await;
+        assert_eq!(read(&answer), (0, 0), "{function}");
+    }
+    let few = both.agrees("sum_over_time(requests_total{host=\"h3\"}[1h])", whole, "of one host").await;
+    assert!(read(&few).1 > 0, "a few series are read by themselves");
+    both.points(&requests("h3"), [(MIDNIGHT + 3 * HOUR_MS, 2.0), (MIDNIGHT + 3 * HOUR_MS + 30_001, 1_000.0)]);
+    both.agrees(all, whole, "late points over a kept hour").await;
+    both.given.sealed().await;
+    let again = both.agrees(all, whole, "sealed again").await;
+    assert!(read(&again).1 > 0 && read(&again).1 < read(&first).1, "one hour is decoded again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,8 @@
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 /// Magnitudes below the first and from the second on are written with an exponent.
 const PLAIN: std::ops::Range<f64> = 1e-6..1e21;
+/// Fractions that are written as Go writes them.
+const FRACTIONS: std::ops::Range<f64> = 1e-5..WHOLE_MAX;
 
 /// A timestamp in milliseconds as seconds: no fraction when whole, else three digits.
 pub(super) fn push_timestamp(out: &mut Vec<u8>, ms: i64) {
@@ -43,12 +45,16 @@ pub(super) fn push_float(out: &mut Vec<u8>, value: f64) {
         out.extend_from_slice(itoa::Buffer::new().format(magnitude as u64).as_bytes());
         return;
     }
-    let mut shortest = ryu::Buffer::new();
+    let mut shortest = zmij::Buffer::new();
     let text = shortest.format_finite(magnitude);
+    if FRACTIONS.contains(&magnitude) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
     match text.split_once('e') {
         None => out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes()),
         Some((mantissa, exponent)) => {
-            let exponent: i32 = exponent.parse().expect("ryu writes a number behind the e");
+            let exponent: i32 = exponent.parse().expect("a number is behind the e");
             push_scientific(out, mantissa, exponent, magnitude);
         }
     }

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::envelope::{self, ApiError, Remarks};
 use super::form::Asked;
 use super::pieces;
-use super::render::{self, Pieces};
+use super::render::{self, Piece, Pieces};
 use super::time::{limit, optional_duration, optional_time, parse_duration, parse_time};
 use crate::http::app::App;
 use crate::http::provenance;
@@ -140,7 +140,10 @@ fn rendered(answer: PromqlAnswer, query: &str, stats: &str) -> Response<Body> {
 
     let light = render::samples(&answer.value) <= LIGHT_SAMPLES_MAX;
     let pieces = Pieces::new(head, answer.value, tail);
-    let body = if light { Body::from(pieces.collect::<Vec<_>>().concat()) } else { pieces::body(pieces) };
+    let body = match light {
+        true => Body::from(pieces.map(Piece::render).collect::<Vec<_>>().concat()),
+        false => pieces::side_by_side(pieces.map(|piece| || piece.render())),
+    };
     let mut response = envelope::json(body);
     provenance::add_headers(response.headers_mut(), &answer.provenance);
     response

@@ -1,6 +1,6 @@
 //! Data of answers as JSON, written straight into the body: an answer may have millions of samples.
 //!
-//! [`QueryValue`] ─▶ [`Pieces`] of a body;  floats under `value` or `values`, native histograms under `histogram` or
+//! [`QueryValue`] ─▶ [`Pieces`] ─▶ each rendered by itself;  floats under `value` or `values`, native histograms under `histogram` or
 //! `histograms`
 //!
 //! A time is rendered once for all series that share their steps. Not here: numbers (`number`), the envelope
@@ -24,19 +24,20 @@ pub(super) fn push_text(out: &mut Vec<u8>, text: &str) {
 }
 
 /// `[…,…]`.
-pub(super) fn push_list<T>(
-    out: &mut Vec<u8>,
-    items: impl IntoIterator<Item = T>,
-    mut push: impl FnMut(&mut Vec<u8>, T),
-) {
+pub(super) fn push_list<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, push: impl FnMut(&mut Vec<u8>, T)) {
     out.push(b'[');
+    push_items(out, items, push);
+    out.push(b']');
+}
+
+/// `…,…`.
+fn push_items<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut push: impl FnMut(&mut Vec<u8>, T)) {
     for (at, item) in items.into_iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
         push(out, item);
     }
-    out.push(b']');
 }
 
 /// `{"name":"value",…}`.
@@ -127,25 +128,40 @@ pub(super) fn samples(value: &QueryValue) -> usize {
     }
 }
 
-/// A value as pieces of JSON, the first behind `head`, the last with `tail`.
+/// A value cut into pieces, the first behind `head`, the last with `tail`.
 #[derive(Debug)]
 pub(super) struct Pieces {
     items: Items,
-    stamps: Stamps,
-    /// What comes next before anything else.
-    pending: Vec<u8>,
-    first: bool,
-    /// `None` once everything is written.
+    stamps: Arc<Stamps>,
+    /// What stands before the next piece.
+    before: Vec<u8>,
+    /// `None` once everything is cut.
     tail: Option<Vec<u8>>,
 }
 
-/// What is still to be written.
+/// What is still to be cut.
 #[derive(Debug)]
 enum Items {
-    /// All of it is pending.
+    /// All of it stands before the first piece.
     None,
     Vector(std::vec::IntoIter<(Labels, i64, Value)>),
     Matrix(std::vec::IntoIter<SeriesValues>),
+}
+
+/// A part of a value, not yet JSON. Parts are rendered independently of each other.
+#[derive(Debug)]
+pub(super) struct Piece {
+    before: Vec<u8>,
+    part: Part,
+    after: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Part {
+    Nothing,
+    Samples(Vec<(Labels, i64, Value)>),
+    /// With the times of the first.
+    Series(Vec<SeriesValues>, Arc<Stamps>),
 }
 
 impl Pieces {
@@ -172,44 +188,89 @@ impl Pieces {
             }
         };
         let tail = [end, &tail].concat();
-        Self { items, stamps: Stamps::default(), pending: head, first: true, tail: Some(tail) }
-    }
-
-    /// Writes one sample or series; says whether there was one.
-    fn push_next(&mut self, out: &mut Vec<u8>) -> bool {
-        let before = if self.first { &b""[..] } else { b"," };
-        match &mut self.items {
-            Items::None => return false,
-            Items::Vector(samples) => {
-                let Some((labels, ms, value)) = samples.next() else { return false };
-                out.extend_from_slice(before);
-                push_sample(out, &labels, ms, &value);
-            }
-            Items::Matrix(series) => {
-                let Some(series) = series.next() else { return false };
-                out.extend_from_slice(before);
-                self.stamps.render(&series.timestamps);
-                push_series(out, &series, &self.stamps);
-            }
-        }
-        self.first = false;
-        true
+        Self { items, stamps: Arc::default(), before: head, tail: Some(tail) }
     }
 }
 
 impl Iterator for Pieces {
-    type Item = Vec<u8>;
+    type Item = Piece;
 
-    fn next(&mut self) -> Option<Vec<u8>> {
+    fn next(&mut self) -> Option<Piece> {
         self.tail.as_ref()?;
-        let mut out = std::mem::take(&mut self.pending);
-        while out.len() < PIECE_BYTES {
-            if !self.push_next(&mut out) {
-                out.extend(self.tail.take().into_iter().flatten());
-                break;
+        let (part, is_last) = match &mut self.items {
+            Items::None => (Part::Nothing, true),
+            Items::Vector(samples) => (
+                Part::Samples(cut(samples, |(labels, _, value)| room_for(labels, 1, histogram_of(value)))),
+                samples.len() == 0,
+            ),
+            Items::Matrix(series) => {
+                if let Some(first) = series.as_slice().first() {
+                    Stamps::make(&mut self.stamps, &first.timestamps);
+                }
+                let room = |one: &SeriesValues| {
+                    let histograms = one.column.histograms().map(|(_, histogram)| &**histogram);
+                    room_for(&one.labels, one.timestamps.len(), histograms)
+                };
+                (Part::Series(cut(series, room), Arc::clone(&self.stamps)), series.len() == 0)
+            }
+        };
+        let before = std::mem::replace(&mut self.before, b",".to_vec());
+        let after = if is_last { self.tail.take()? } else { Vec::new() };
+        Some(Piece { before, part, after })
+    }
+}
+
+/// The first of some items, as many as make a piece.
+fn cut<T>(items: &mut std::vec::IntoIter<T>, room: impl Fn(&T) -> usize) -> Vec<T> {
+    let mut bytes = 0;
+    let fits = |item: &&T| {
+        let fits = bytes < PIECE_BYTES;
+        bytes += room(item);
+        fits
+    };
+    let count = items.as_slice().iter().take_while(fits).count();
+    items.take(count).collect()
+}
+
+/// Bytes that a series takes as JSON, about.
+fn room_for<'a>(labels: &Labels, samples: usize, histograms: impl IntoIterator<Item = &'a Histogram>) -> usize {
+    /// A time and a number with their brackets.
+    const SAMPLE: usize = 32;
+    /// The same of a bucket: two bounds and a count.
+    const BUCKET: usize = 64;
+    let buckets = |one: &Histogram| one.positive.counts.len() + one.negative.counts.len() + 1;
+    let buckets: usize = histograms.into_iter().map(buckets).sum();
+    samples
+        .saturating_mul(SAMPLE)
+        .saturating_add(buckets.saturating_mul(BUCKET))
+        .saturating_add(2 * labels.as_bytes().len())
+}
+
+fn histogram_of(value: &Value) -> Option<&Histogram> {
+    match value {
+        Value::Float(_) => None,
+        Value::Histogram(histogram) => Some(histogram),
+    }
+}
+
+impl Piece {
+    /// The bytes of the piece.
+    pub(super) fn render(self) -> Vec<u8> {
+        let mut out = self.before;
+        match self.part {
+            Part::Nothing => {}
+            Part::Samples(samples) => {
+                push_items(&mut out, samples, |out, (labels, ms, value)| push_sample(out, &labels, ms, &value));
+            }
+            Part::Series(series, mut stamps) => {
+                push_items(&mut out, series, |out, series| {
+                    Stamps::make(&mut stamps, &series.timestamps);
+                    push_series(out, &series, &stamps);
+                });
             }
         }
-        Some(out)
+        out.extend(self.after);
+        out
     }
 }
 
@@ -266,19 +327,19 @@ struct Stamps {
 }
 
 impl Stamps {
-    fn render(&mut self, timestamps: &Arc<[i64]>) {
-        if self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, timestamps)) {
+    /// Makes those of some times, unless they are these already.
+    fn make(stamps: &mut Arc<Self>, timestamps: &Arc<[i64]>) {
+        if stamps.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, timestamps)) {
             return;
         }
-        self.text.clear();
-        self.ends.clear();
+        let mut new = Self { of: Some(Arc::clone(timestamps)), ..Self::default() };
         for ms in timestamps.iter() {
-            self.text.push(b'[');
-            push_timestamp(&mut self.text, *ms);
-            self.text.extend_from_slice(b",\"");
-            self.ends.push(self.text.len());
+            new.text.push(b'[');
+            push_timestamp(&mut new.text, *ms);
+            new.text.extend_from_slice(b",\"");
+            new.ends.push(new.text.len());
         }
-        self.of = Some(Arc::clone(timestamps));
+        *stamps = Arc::new(new);
     }
 
     fn get(&self, step: usize) -> &[u8] {
@@ -299,7 +360,7 @@ mod tests {
     }
 
     fn text(value: QueryValue) -> String {
-        let bytes: Vec<u8> = Pieces::new(Vec::new(), value, Vec::new()).flatten().collect();
+        let bytes: Vec<u8> = Pieces::new(Vec::new(), value, Vec::new()).flat_map(Piece::render).collect();
         String::from_utf8(bytes).expect("UTF-8")
     }
 
@@ -363,7 +424,7 @@ mod tests {
         };
         let pieces =
             Pieces::new(b"{\"data\":".to_vec(), QueryValue::Matrix((0..40).map(series).collect()), b"}".to_vec());
-        let pieces: Vec<Vec<u8>> = pieces.collect();
+        let pieces: Vec<Vec<u8>> = pieces.map(Piece::render).collect();
         assert!(pieces.len() > 2 && pieces.iter().all(|piece| piece.len() < 2 * PIECE_BYTES), "{}", pieces.len());
         let document: serde_json::Value = serde_json::from_slice(&pieces.concat()).expect("one document");
         assert_eq!(document["data"].as_array().map(Vec::len), Some(40));

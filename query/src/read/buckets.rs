@@ -1,4 +1,4 @@
-//! Buckets in two parts, so that windows `(b, b + w]` can be made of them.
+//! Buckets with their edges apart, so that windows `(b, b + w]` can be made of them.
 //!
 //! hours that nothing newer touches ─▶ rows as they lie there ─┐
 //! other hours ─▶ the common read, repairs included ───────────┴▶ `each`, in order of time for each series
@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use hot::{HotError, ScanStats};
-use schemas::rollup::{Bucket, BucketMoments, Moments, bucketize_moments};
+use schemas::rollup::{Bucket, BucketMoments, bucketize_moments};
 use schemas::time::HourRange;
 use schemas::{DurationMs, Epoch, Hour, Points, Resolution};
 
@@ -15,66 +15,44 @@ use super::partial::{EachRow, StoredRows};
 use super::{Partial, Question, Reader, Wait, Work};
 use crate::error::QueryError;
 
-/// What a bucket `[b, b + w)` holds: the edge, which belongs to the window that ends at `b`, and the rest, which belongs to
-/// the one that begins there.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Edged {
-    /// `b`, ms.
-    start: i64,
-    /// The point exactly at the start.
-    edge: Option<f64>,
-    /// The points behind it.
-    pub(crate) open: Moments,
-}
-
-impl Edged {
-    fn of(bucket: &BucketMoments) -> Self {
-        Self { start: bucket.start.timestamp().0, edge: bucket.edge, open: bucket.open }
-    }
-
-    pub(crate) fn has_edge(&self) -> bool {
-        self.edge.is_some()
-    }
-
-    pub(crate) fn edge(&self) -> Moments {
-        self.edge.map_or(Moments::EMPTY, |edge| Moments::of_point(self.start, edge))
-    }
-
-    /// All of the bucket.
-    pub(crate) fn closed(&self) -> Moments {
-        self.edge().combine(&self.open)
-    }
-}
-
-impl Partial for Edged {
+impl Partial for BucketMoments {
     const SKETCHES: bool = false;
 
     fn cut(points: &Points, width: DurationMs, emit: &mut dyn FnMut(i64, Self)) {
         bucketize_moments(&points.timestamps, &points.values, width, |bucket| {
-            emit(bucket.start.timestamp().0, Self::of(&bucket));
+            emit(bucket.start.timestamp().0, bucket);
         });
     }
 
     fn scan(rows: &StoredRows<'_>, each: EachRow<'_, Self>) -> Result<ScanStats, HotError> {
         rows.view.scan_bucket_moments(rows.hour, rows.resolution, rows.addresses, &mut |at, buckets| {
             for bucket in buckets {
-                each(at, bucket.start.timestamp().0, Self::of(bucket));
+                each(at, bucket.start.timestamp().0, *bucket);
             }
         })
     }
 
     fn of_bucket(bucket: &Bucket) -> Self {
-        Self::of(&bucket.moments())
+        bucket.moments()
     }
 
     /// The later part of a bucket: its edge is a point like others.
     fn append(&mut self, later: &Self) {
-        self.open = self.open.combine(&later.closed());
+        self.open.append(&later.closed());
     }
 }
 
-/// What is told of a bucket: the series, by its position in the selection, and the bucket with its start in ms.
-pub(crate) type EachBucket<'a> = &'a mut dyn FnMut(usize, i64, &Edged);
+/// How rows of hours that nothing newer touches are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PlainRows {
+    /// One by one.
+    Asked,
+    /// Of 1-hour rollups, all of each metric, asked for or not: they are kept for the next query.
+    Kept,
+}
+
+/// What is told of a bucket: the series, by its position in the selection, and the bucket.
+pub(crate) type EachBucket<'a> = &'a mut dyn FnMut(usize, &BucketMoments);
 
 impl Reader {
     /// Gives every bucket of some work to `each`, those of a series in order of time; on the caller's own thread.
@@ -82,6 +60,7 @@ impl Reader {
         self: &Arc<Self>,
         question: &Question,
         work: &Work,
+        plain: PlainRows,
         wait: &Wait,
         each: EachBucket<'_>,
     ) -> Result<(), QueryError> {
@@ -96,7 +75,7 @@ impl Reader {
             if let Some(hours) = others.take() {
                 self.common_buckets(question, Work { hours, ..work.clone() }, wait, each)?;
             }
-            self.plain_buckets(question, work, hour, each)?;
+            self.plain_buckets(question, work, (hour, plain), each)?;
         }
         match others {
             Some(hours) => self.common_buckets(question, Work { hours, ..work.clone() }, wait, each),
@@ -123,7 +102,7 @@ impl Reader {
         &self,
         question: &Question,
         work: &Work,
-        hour: Hour,
+        (hour, plain): (Hour, PlainRows),
         each: EachBucket<'_>,
     ) -> Result<(), QueryError> {
         self.stop.check()?;
@@ -133,10 +112,13 @@ impl Reader {
             let addresses = &question.selection.addresses()[scan.series.clone()];
             let each = &mut |at: usize, buckets: &[BucketMoments]| {
                 for bucket in buckets {
-                    each(first + at, bucket.start.timestamp().0, &Edged::of(bucket));
+                    each(first + at, bucket);
                 }
             };
-            let stats = self.view.scan_bucket_moments(hour, scan.source.resolution, addresses, each);
+            let stats = match (plain, scan.source.resolution) {
+                (PlainRows::Kept, Resolution::Hour) => self.view.scan_decoded_hour(hour, addresses, each),
+                (_, resolution) => self.view.scan_bucket_moments(hour, resolution, addresses, each),
+            };
             self.provenance.tally.scanned(scan.source.tier, stats.map_err(QueryError::hot)?);
         }
         Ok(())
@@ -149,8 +131,8 @@ impl Reader {
         wait: &Wait,
         each: EachBucket<'_>,
     ) -> Result<(), QueryError> {
-        for part in self.read_here::<Edged>(question, work, wait)?.iter() {
-            each(part.series, part.start, &part.value);
+        for part in self.read_here::<BucketMoments>(question, work, wait)?.iter() {
+            each(part.series, &part.value);
         }
         Ok(())
     }
