@@ -174,6 +174,8 @@ group.initial.rebalance.delay.ms=0
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=4000
 auto.create.topics.enable=false
+# messages may say that they are of any time: nothing goes by its age
+log.retention.ms=-1
 num.network.threads=2
 num.io.threads=4
 # no 128 MiB buffer for the log cleaner

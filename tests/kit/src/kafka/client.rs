@@ -205,9 +205,9 @@ pub(super) fn committed(
     let deadline = Instant::now() + patience;
     let committed = loop {
         match consumer.committed_offsets(list.clone(), patience) {
-            // The group's coordinator moves as brokers come and go: then clients ask once more who it is.
+            // The group's coordinator moves as brokers come and go: the client is served until it knows which it is.
             Err(KafkaError::MetadataFetch(code)) if is_moving(code) && Instant::now() < deadline => {
-                std::thread::sleep(POLL);
+                drop(consumer.poll(POLL));
             }
             told => break told.context("asking for the group's offsets")?,
         }
